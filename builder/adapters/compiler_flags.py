@@ -1,0 +1,33 @@
+"""Compiler flags of an ISA level, from archspec's tables (which it reads from its own data file)."""
+
+import archspec.cpu
+
+from builder.domain.isa import IsaLevel
+from builder.errors import CellarError
+
+
+def compiler_flags(level: IsaLevel, compiler: str, version: str) -> tuple[str, ...]:
+    """Give the flags that make `compiler` (gcc, clang) `version` emit code of `level` at most.
+
+    A compiler that cannot reach the level, or that archspec does not know, is a CellarError.
+    """
+    target = archspec.cpu.TARGETS[level.value.replace("-", "_")]
+    try:
+        flags = target.optimization_flags(compiler, version)
+    except archspec.cpu.UnsupportedMicroarchitecture:
+        flags = ""
+    if not flags:
+        message = f"{compiler} {version} cannot compile for {level}"
+        raise CellarError(message, hint=_remedy(level, compiler))
+    return tuple(flags.split())
+
+
+def nvcc_flags(host_flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Give nvcc's spelling of host compiler flags: nvcc itself takes no -march."""
+    return tuple(part for flag in host_flags for part in ("-Xcompiler", flag))
+
+
+def _remedy(level: IsaLevel, compiler: str) -> str:
+    if compiler in {"gcc", "clang"}:
+        return f"take a newer {compiler}, or an ISA level below {level}"
+    return "name gcc or clang; nvcc takes its host compiler's flags"
