@@ -1,0 +1,1 @@
+"""Cellar: hermetic container images of deep-learning stacks."""

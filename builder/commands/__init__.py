@@ -1,0 +1,1 @@
+"""One verb each: a command takes ports, and returns a result object."""
