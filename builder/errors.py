@@ -22,7 +22,7 @@ class UsageError(CellarError):
 
 
 class HostError(CellarError):
-    """This host lacks a tool, a right, a GPU or a driver."""
+    """A host that lacks a tool, a right, a GPU or a driver."""
 
     exit_code = 3
     meaning = "this host lacks a tool, a right, a GPU or a driver"

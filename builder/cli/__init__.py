@@ -43,7 +43,8 @@ class Verb(Protocol):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` lists the options")
+        text = f"{self.prog}: {message}"
+        raise UsageError(text, hint=f"`{self.prog} --help` lists the options")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +76,7 @@ def _dispatch(words: list[str]) -> int:
     if name not in VERBS:
         message = f"{name!r} is no verb of cellar"
         raise UsageError(message, hint="one of: " + ", ".join(VERBS))
-    verb: Verb = import_module(f"builder.cli.{name}")  # type: ignore[assignment]
+    verb: Verb = import_module(f"builder.cli.{name}")
     parser = _Parser(prog=f"cellar {name}", description=VERBS[name])
     verb.configure(parser)
     return verb.execute(parser.parse_args(words[1:]))

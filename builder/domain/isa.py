@@ -1,10 +1,10 @@
-"""The four x86-64 levels of the System V psABI, ordered, each with the CPU features that it adds."""
+"""The four x86-64 levels of the System V psABI, ordered, with the CPU features each adds."""
 
 from collections.abc import Collection
 from enum import Enum
 from functools import total_ordering
 
-from builder.errors import CellarError
+from builder.errors import UsageError
 
 
 @total_ordering
@@ -40,7 +40,7 @@ class IsaLevel(Enum):
         return frozenset().union(*(level.adds for level in IsaLevel if level <= self))
 
     def missing_from(self, host: Collection[str]) -> tuple[str, ...]:
-        """Name, sorted, the features of this level absent in `host`, a list of /proc/cpuinfo flags."""
+        """Name, sorted, the features of this level that `host` lacks (/proc/cpuinfo flags)."""
         known = {CPUINFO_ALIASES.get(flag, flag) for flag in host}
         return tuple(sorted(self.features - known))
 
@@ -62,13 +62,13 @@ CPUINFO_ALIASES = {"pni": "sse3", "lzcnt": "abm", "sse4.1": "sse4_1", "sse4.2": 
 
 
 def parse_level(text: str) -> IsaLevel:
-    """Read a psABI level name; anything else is a CellarError that lists the valid names."""
+    """Read a psABI level name; anything else is a UsageError that lists the valid names."""
     try:
         return IsaLevel(text.strip())
     except ValueError:
         names = ", ".join(level.value for level in IsaLevel)
         message = f"ISA level {text!r} is unknown"
-        raise CellarError(message, hint=f"use one of {names}", exit_code=2) from None
+        raise UsageError(message, hint=f"use one of {names}") from None
 
 
 def highest_level(host: Collection[str]) -> IsaLevel:
