@@ -80,6 +80,22 @@ def stream(
         raise ToolError(argv, child.returncode, _tail(last))
 
 
+def start_daemon(argv: Sequence[str], *, log: Path) -> int:
+    """Start `argv` in a session of its own, so that it outlives us, and return its process id."""
+    with log.open("ab") as output:
+        try:
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise _missing(argv) from error
+    return child.pid
+
+
 def _end(child: subprocess.Popen[str]) -> None:
     child.send_signal(signal.SIGINT)
     try:
