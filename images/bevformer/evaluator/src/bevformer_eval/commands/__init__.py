@@ -1,0 +1,1 @@
+"""One module for each verb of `bevformer-eval`: `configure` fills its parser, `execute` does it."""

@@ -1,0 +1,53 @@
+"""What the program prints and writes: data on stdout, talk on stderr, files whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from bevformer_eval.errors import StorageError
+
+
+def emit(result: object, text: str, *, as_json: bool) -> None:
+    """Print a result on stdout: as JSON for programs, else as text for people."""
+    sys.stdout.write((json.dumps(result, indent=2) if as_json else text) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Print one line for people on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses below `path` into a StorageError that names the file and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"{where}: no space left", "free some space, or choose another --work-dir") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            reason = os.strerror(error.errno).lower()
+            hint = "choose a directory that this user can write, or run the container with --user $(id -u):$(id -g)"
+            raise StorageError(f"{where}: cannot write: {reason}", hint) from error
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that the file is either the old one or the whole new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with storage_errors(path):
+        with temporary.open("w", encoding="utf-8") as stream:
+            json.dump(value, stream, indent=2)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
