@@ -39,8 +39,11 @@ rm -rf .venv
 
 # pip looks where the host's own configuration says; hashes decide what it may take. The marker
 # carries pip's success through the pipe, for which plain sh has no option.
-count() { awk -v total="$total" '/^Collecting /{printf "\r  %d/%d %-40s", ++n, total, $2}
-    /^Installing collected/{printf "\r  installing %-50s", ""} END{print ""}' >&2; }
+live=0
+[ -t 2 ] && live=1
+count() { awk -v total="$total" -v live="$live" '/^(Collecting|Processing) / {
+    n++; if (live) printf "\r  %d/%d %-40.40s", n, total, $2; else if (n % 20 == 0) print "  " n "/" total
+  } END { if (live) print "" }' >&2; }
 { .venv/bin/pip install --disable-pip-version-check --require-hashes --no-deps -r lock/tools.txt \
     2>.venv/pip.err && : >.venv/.installed; } | count
 if [ ! -e .venv/.installed ]; then
