@@ -13,7 +13,7 @@ SELECT := --image $(IMAGE) $(if $(CELL),--cell $(CELL)) $(if $(CUDA),--cuda $(CU
           $(if $(ISA),--isa $(ISA)) $(if $(GPU),--gpu $(GPU))
 
 .PHONY: help setup image lock lock-check lock-tools fetch render build audit verify reproduce doctor \
-        matrix lint test test-engine fault bench clean
+        matrix lint test test-evaluator test-engine fault bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ lint: setup ## style, types, import contracts, shell scripts, data files
 
 test: setup ## the unit tests, without network
 	@./tests/offline .venv/bin/pytest
+
+test-evaluator: setup ## the evaluator's own tests, in a venv of their own with torch
+	@./images/bevformer/evaluator/run-tests
 
 test-engine: setup ## tests that need a container engine
 	@.venv/bin/pytest --run-engine -m engine tests/unit tests/image
