@@ -125,6 +125,16 @@ class Folder:
         """Rename a file into `target` in one step, replacing what stood there."""
         os.rename(single(name), single(new_name), src_dir_fd=self.fd, dst_dir_fd=target.fd)
 
+    def link(self, name: str, target: "Folder", new_name: str) -> None:
+        """Give the file `name` a second name in `target`, which must be free."""
+        os.link(
+            single(name),
+            single(new_name),
+            src_dir_fd=self.fd,
+            dst_dir_fd=target.fd,
+            follow_symlinks=False,
+        )
+
     def remove(self, name: str) -> None:
         """Remove the file or link `name`; that it is gone already is no fault."""
         with suppress(FileNotFoundError):
