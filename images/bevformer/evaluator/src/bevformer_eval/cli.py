@@ -11,7 +11,7 @@ from bevformer_eval import __version__
 from bevformer_eval.errors import EvalError, ExitCode
 from bevformer_eval.output import say
 
-COMMANDS = ("synthesize",)
+COMMANDS = ("run", "synthesize")
 _DEFAULT = "run"
 _EPILOG = """\
 without a command, the options are those of `run` (see `bevformer-eval run --help`)
@@ -22,7 +22,9 @@ exit codes: 0 ok, 1 a comparison or gate failed, 2 usage, 3 host or GPU, 4 data,
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code; an error becomes one line on stderr and a hint."""
-    args = _parser().parse_args(_with_default(list(sys.argv[1:] if argv is None else argv)))
+    words = _with_default(list(sys.argv[1:] if argv is None else argv))
+    args = _parser().parse_args(words)
+    args.argv = words
     try:
         return int(args.execute(args))
     except EvalError as error:

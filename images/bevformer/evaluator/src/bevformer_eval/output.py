@@ -43,7 +43,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
         with temporary.open("w", encoding="utf-8") as stream:
             json.dump(value, stream, indent=2)

@@ -1,0 +1,59 @@
+"""Reads the six camera images of a sample and prepares them as upstream's test pipeline does."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import cv2
+import numpy as np
+
+from bevformer_eval.data import CAMERAS, Sample
+from bevformer_eval.data.source import Source
+from bevformer_eval.errors import DataError
+
+HEIGHT, WIDTH = 900, 1600
+SCALE = 0.5
+PADDED = (480, 800)  # height and width, multiples of 32
+_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # RGB
+_STD = np.array([58.395, 57.12, 57.375], np.float32)
+
+
+def load_images(source: Source, sample: Sample) -> np.ndarray:
+    """Return the images of a sample, uint8 (6, 900, 1600, 3) in BGR, in the order of CAMERAS."""
+    images = np.empty((len(CAMERAS), HEIGHT, WIDTH, 3), np.uint8)
+    for index, camera in enumerate(CAMERAS):
+        images[index] = decode(read(source, sample.images[camera]), f"{source.name}: {sample.images[camera]}")
+    return images
+
+
+def read(source: Source, path: str) -> bytes:
+    """Return the bytes of one file."""
+    with source.open(path) as stream:
+        return stream.read()
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """Return one image, uint8 (900, 1600, 3) in BGR; `name` is how an error calls it."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DataError(f"{name} is cut off or not a JPEG", "unpack or download its archive again")
+    if image.shape != (HEIGHT, WIDTH, 3):
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise DataError(f"{name} is {size}, not {WIDTH}x{HEIGHT}", "use the images as nuScenes publishes them")
+    return image
+
+
+def preprocess(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return float32 (6, 3, 480, 800): RGB, normalised, then halved bilinearly, then padded with zeros below.
+
+    The order is upstream's; halving before normalising would differ in the last bits.
+    """
+    result = np.zeros((len(images), 3, *PADDED), np.float32)
+    for index, image in enumerate(images):
+        pixels = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)
+        cv2.subtract(pixels, np.float64(_MEAN.reshape(1, -1)), pixels)
+        cv2.multiply(pixels, 1 / np.float64(_STD.reshape(1, -1)), pixels)
+        size = (int(image.shape[1] * SCALE), int(image.shape[0] * SCALE))
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+        result[index, :, : size[1], : size[0]] = small.transpose(2, 0, 1)
+    return result

@@ -1,0 +1,99 @@
+"""Evaluates what the journal does not hold yet, and puts the results of all scenes together."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import Any, Dict, List, Sequence, Tuple
+
+from bevformer_eval.data.nuscenes import Dataset, Scene
+from bevformer_eval.journal import Journal, Record
+from bevformer_eval.predict import Predictor, SceneResult
+from bevformer_eval.progress import Progress
+from bevformer_eval.results import Detection, format_sample
+
+SCHEMA = 1  # of metrics.json and timings.json
+_STEPS = ("load", "forward", "decode")
+_CAMERAS_PER_SAMPLE = 6
+
+
+def share(scenes: Sequence[Scene], rank: int, count: int) -> List[Scene]:
+    """Return the scenes of process `rank` of `count`: whole scenes, so that no temporal state crosses processes."""
+    return list(scenes[rank::count])
+
+
+def pending(scenes: Sequence[Scene], journal: Journal) -> List[Scene]:
+    """Return the scenes that are not recorded yet."""
+    return [scene for scene in scenes if not journal.finished(scene.token)]
+
+
+def evaluate(scenes: Sequence[Scene], predictor: Predictor, journal: Journal, progress: Progress, rank: int = 0) -> None:
+    """Evaluate scenes and record each as soon as it is finished."""
+    last = time.perf_counter()
+    for result in predictor.predict(scenes, progress.advance):
+        start = time.perf_counter()
+        detections = {
+            sample.token: format_sample(sample, boxes) for sample, boxes in zip(result.scene.samples, result.boxes)
+        }
+        now = time.perf_counter()
+        result.seconds["decode"] += now - start
+        journal.write(result.scene.token, _record(result, detections, {"rank": rank, "wall": now - last}))
+        last = now
+
+
+def _record(result: SceneResult, detections: Dict[str, List[Detection]], place: Dict[str, float]) -> Record:
+    return {
+        "scene": result.scene.name,
+        "results": detections,
+        "samples": len(result.scene.samples),
+        "seconds": {step: result.seconds[step] for step in _STEPS},
+        "process": place,
+        "peak_memory_bytes": peak_memory(),
+    }
+
+
+def peak_memory() -> Dict[str, int]:
+    """Return the peak resident memory of this process and the peak memory that torch reserved on the GPU."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.max_memory_reserved() if torch is not None and torch.cuda.is_available() else 0
+    return {"host": host, "gpu": int(gpu)}
+
+
+def collect(dataset: Dataset, journal: Journal) -> Tuple[Dict[str, List[Detection]], Dict[str, Any]]:
+    """Return the results of all samples in dataset order, and the timings."""
+    records = []
+    for scene in dataset.scenes:
+        record = journal.read(scene.token)
+        if record is None:
+            raise RuntimeError(f"{scene.name} is not evaluated")
+        records.append(record)
+    results: Dict[str, List[Detection]] = {}
+    for record in records:
+        results.update(record["results"])  # type: ignore[arg-type]
+    return results, _timings(records)
+
+
+def _timings(records: Sequence[Any]) -> Dict[str, Any]:
+    samples = sum(record["samples"] for record in records)
+    walls: Dict[int, float] = {}
+    for record in records:
+        rank = record["process"]["rank"]
+        walls[rank] = walls.get(rank, 0.0) + record["process"]["wall"]
+    wall = max(walls.values())
+    seconds = {step: sum(record["seconds"][step] for record in records) for step in _STEPS}
+    return {
+        "schema": SCHEMA,
+        "samples": samples,
+        "images": samples * _CAMERAS_PER_SAMPLE,
+        "processes": len(walls),
+        "seconds": {**seconds, "wall": wall},
+        "samples_per_second": samples / wall,
+        "images_per_second": samples * _CAMERAS_PER_SAMPLE / wall,
+        "forward_samples_per_second": samples / seconds["forward"] if seconds["forward"] else None,
+        "peak_memory_bytes": {
+            kind: max(record["peak_memory_bytes"][kind] for record in records) for kind in ("host", "gpu")
+        },
+    }

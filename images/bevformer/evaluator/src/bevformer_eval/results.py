@@ -1,0 +1,136 @@
+"""Turns detections in the lidar frame into nuScenes' submission format, as mmdetection3d 0.17.1 does for upstream."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from bevformer_eval.data import RigidTransform, Sample
+from bevformer_eval.data.nuscenes import matrix
+
+# The order of the checkpoint's class scores (bevformer_tiny.py, class_names).
+CLASSES = (
+    "car",
+    "truck",
+    "construction_vehicle",
+    "bus",
+    "trailer",
+    "barrier",
+    "motorcycle",
+    "bicycle",
+    "pedestrian",
+    "traffic_cone",
+)
+# detection_cvpr_2019: beyond this distance in the x-y plane of the ego frame (m) nothing is submitted.
+CLASS_RANGE = {
+    "car": 50,
+    "truck": 50,
+    "bus": 50,
+    "trailer": 50,
+    "construction_vehicle": 50,
+    "pedestrian": 40,
+    "motorcycle": 40,
+    "bicycle": 40,
+    "traffic_cone": 30,
+    "barrier": 30,
+}
+META = {"use_camera": True, "use_lidar": False, "use_radar": False, "use_map": False, "use_external": True}
+_MOVING = 0.2  # m/s
+# The model predicts no attribute; mmdetection3d gives one by class and speed: (moving, at rest).
+_ATTRIBUTES: Dict[str, Tuple[str, str]] = {
+    "car": ("vehicle.moving", "vehicle.parked"),
+    "truck": ("vehicle.moving", "vehicle.parked"),
+    "construction_vehicle": ("vehicle.moving", "vehicle.parked"),
+    "trailer": ("vehicle.moving", "vehicle.parked"),
+    "bus": ("vehicle.moving", "vehicle.stopped"),
+    "motorcycle": ("cycle.with_rider", "cycle.without_rider"),
+    "bicycle": ("cycle.with_rider", "cycle.without_rider"),
+    "pedestrian": ("pedestrian.moving", "pedestrian.standing"),
+    "barrier": ("", ""),
+    "traffic_cone": ("", ""),
+}
+
+
+class Boxes(NamedTuple):
+    """Boxes of one sample in the lidar frame of mmdetection3d 0.17.1.
+
+    boxes: (n, 9) x y z(bottom) w l h yaw vx vy; scores: (n,); labels: (n,) positions in CLASSES.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+Detection = Dict[str, object]
+
+
+def submission(results: Dict[str, List[Detection]]) -> Dict[str, object]:
+    """Return the whole content of results_nusc.json."""
+    return {"meta": META, "results": results}
+
+
+def format_sample(sample: Sample, found: Boxes) -> List[Detection]:
+    """Return the detections of one sample in the global frame, those within the range of their class."""
+    boxes = np.asarray(found.boxes, np.float64).reshape(-1, 9)
+    to_ego, to_global = matrix(sample.lidar2ego), matrix(sample.ego2global)
+    centre = boxes[:, :3].copy()
+    centre[:, 2] += boxes[:, 5] / 2
+    in_ego = centre @ to_ego[:3, :3].T + to_ego[:3, 3]
+    in_global = in_ego @ to_global[:3, :3].T + to_global[:3, 3]
+    moving = np.c_[boxes[:, 7:9], np.zeros(len(boxes))] @ (to_global[:3, :3] @ to_ego[:3, :3]).T
+    turn = _product(sample.ego2global.rotation, sample.lidar2ego.rotation)
+    detections = []
+    for index, label in enumerate(found.labels):
+        name = CLASSES[int(label)]
+        if math.hypot(in_ego[index, 0], in_ego[index, 1]) > CLASS_RANGE[name]:
+            continue
+        velocity = moving[index, :2].tolist()
+        # mmdetection3d 0.17.1 measures yaw clockwise from the -y axis of the lidar.
+        half = (-float(boxes[index, 6]) - math.pi / 2) / 2
+        detections.append(
+            {
+                "sample_token": sample.token,
+                "translation": in_global[index].tolist(),
+                "size": boxes[index, 3:6].tolist(),
+                "rotation": list(_product(turn, (math.cos(half), 0.0, 0.0, math.sin(half)))),
+                "velocity": velocity,
+                "detection_name": name,
+                "detection_score": float(found.scores[index]),
+                "attribute_name": _ATTRIBUTES[name][0 if math.hypot(*velocity) > _MOVING else 1],
+            }
+        )
+    return detections
+
+
+def lidar_boxes(sample: Sample, translation: np.ndarray, size: np.ndarray, heading: np.ndarray) -> np.ndarray:
+    """Return (n, 7) boxes x y z(bottom) w l h yaw in the lidar frame, the inverse of `format_sample`.
+
+    translation: (n, 3) centres in the global frame; size: (n, 3) w l h; heading: (n, 3) x axes in the global frame.
+    """
+    to_global = matrix(sample.ego2global) @ matrix(sample.lidar2ego)
+    inverse = np.linalg.inv(to_global)
+    centre = translation @ inverse[:3, :3].T + inverse[:3, 3]
+    centre[:, 2] -= size[:, 2] / 2
+    ahead = heading @ inverse[:3, :3].T
+    yaw = -np.arctan2(ahead[:, 1], ahead[:, 0]) - np.pi / 2
+    return np.c_[centre, size, yaw]
+
+
+def _product(a: Sequence[float], b: Sequence[float]) -> Tuple[float, float, float, float]:
+    """Return the quaternion (w, x, y, z) that applies `b` first and `a` second."""
+    aw, ax, ay, az = a
+    bw, bx, by, bz = b
+    return (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
+
+
+def rotation_of(pose: RigidTransform) -> np.ndarray:
+    """Return the (3, 3) rotation of a pose."""
+    return matrix(pose)[:3, :3]

@@ -1,0 +1,219 @@
+"""One run of the evaluation, from the options to the files it leaves in the work directory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from bevformer_eval import __version__, distributed, metrics
+from bevformer_eval.data import nuscenes, origin
+from bevformer_eval.draw import Pictures, draw_all
+from bevformer_eval.errors import UsageError
+from bevformer_eval.evaluate import SCHEMA, collect, evaluate, pending, share
+from bevformer_eval.ground_truth import GroundTruth
+from bevformer_eval.journal import Journal
+from bevformer_eval.output import emit, storage_errors, write_json
+from bevformer_eval.predict import GroundTruthPredictor, NativePredictor, Observer, Predictor
+from bevformer_eval.progress import Progress
+from bevformer_eval.results import submission
+
+
+@dataclass
+class Model:
+    """The weights to evaluate, and what decides their results."""
+
+    identity: Dict[str, object]
+    device: str
+    state: Optional[Dict[str, Any]]  # None: the ground truth
+
+    def device_name(self) -> str:
+        """Return the name of the device for people."""
+        if not self.device.startswith("cuda"):
+            return self.device
+        import torch  # noqa: PLC0415
+
+        return str(torch.cuda.get_device_name(self.device))
+
+    def predictor(self, session: Session, observer: Optional[Observer] = None) -> Predictor:
+        """Return what turns samples into boxes."""
+        if self.state is None:
+            return GroundTruthPredictor(GroundTruth(session.devkit))
+        from bevformer_eval.model import BEVFormerTiny  # noqa: PLC0415 - imports torch
+
+        module = BEVFormerTiny()
+        module.load_state_dict(self.state, strict=True)
+        module = module.eval().to(self.device)
+        source, workers = session.dataset.source, session.args.workers
+        return NativePredictor(module, self.device, source, workers=workers, observer=observer)
+
+
+@dataclass
+class Session:
+    """What the steps of a run hand on to each other."""
+
+    args: argparse.Namespace
+    place: distributed.Place
+    dataset: nuscenes.Dataset
+    devkit: Any
+    model: Model
+    journal: Journal
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, score and report; raise EvalError where something is wrong or a gate does not hold."""
+    _check_options(args)
+    place = distributed.place(args.share)
+    _check_writable(args.work_dir)
+    model = choose_model(args, place)  # a wrong checkpoint or GPU is named before the data is read
+    session = _open(args, place, model)
+    scenes = _unfinished(session)
+    if scenes:
+        _evaluate(session, scenes)
+    if place.rank == 0 and not args.share:
+        _report(session)
+
+
+def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> Session:
+    if args.synthetic:
+        source = origin.synthesize(args.work_dir, args.scene_seed, args.scenes, args.samples)
+    else:
+        source = origin.open_data(args.data, args.work_dir)
+    request = nuscenes.Request(args.version, args.split, args.partial or args.synthetic, args.infos)
+    dataset = nuscenes.load(source, request, args.work_dir / "cache")
+    devkit = metrics.open_devkit(dataset, args.work_dir / "devkit" / f"rank{place.rank}")
+    identity = {
+        "version": dataset.version,
+        "split": dataset.split,
+        "scenes": [scene.token for scene in dataset.scenes],
+        "infos": str(args.infos or ""),
+        "model": model.identity,
+        "evaluator": __version__,
+    }
+    return Session(args, place, dataset, devkit, model, Journal(args.work_dir, identity))
+
+
+def _unfinished(session: Session) -> List[nuscenes.Scene]:
+    if session.args.fresh and session.place.count == 1:
+        session.journal.forget([scene.token for scene in session.dataset.scenes])
+    return pending(session.dataset.scenes, session.journal)
+
+
+def _evaluate(session: Session, scenes: List[nuscenes.Scene]) -> None:
+    args, place, dataset = session.args, session.place, session.dataset
+    if args.gpus > 1 and not args.share:
+        with Progress(dataset.size, dataset.size - _samples(scenes)) as progress:
+            distributed.run_shares(args.argv, args.gpus, _Watch(session, scenes, progress))
+        return
+    # Shares are cut from all scenes, not from the unfinished ones, which other processes are working off.
+    mine = share(dataset.scenes, place.rank, place.count)
+    unfinished = pending(mine, session.journal)
+    if unfinished:
+        with Progress(_samples(mine), _samples(mine) - _samples(unfinished), silent=place.rank > 0 or args.share) as progress:
+            evaluate(unfinished, session.model.predictor(session), session.journal, progress, place.rank)
+    if place.count > 1 and place.rank == 0 and not args.share:
+        distributed.wait_for(lambda: not pending(dataset.scenes, session.journal))
+
+
+def _samples(scenes: List[nuscenes.Scene]) -> int:
+    return sum(len(scene.samples) for scene in scenes)
+
+
+class _Watch:
+    """Advances the progress by the scenes that other processes have recorded since the last look."""
+
+    def __init__(self, session: Session, scenes: List[nuscenes.Scene], progress: Progress) -> None:
+        self._journal, self._left, self._progress = session.journal, scenes, progress
+
+    def __call__(self) -> None:
+        left = pending(self._left, self._journal)
+        done = _samples(self._left) - _samples(left)
+        self._left = left
+        if done:
+            self._progress.advance(done)
+
+
+def _report(session: Session) -> None:
+    """Write the results, metrics, timings and pictures, print the table, and judge the gates."""
+    args, dataset = session.args, session.dataset
+    results, timings = collect(dataset, session.journal)
+    files = {name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")}
+    write_json(files["results_nusc"], submission(results))
+    timings["device"] = session.model.device_name()
+    write_json(files["timings"], timings)
+    scores = {
+        "schema": SCHEMA,
+        "version": dataset.version,
+        "split": dataset.split,
+        "scenes": len(dataset.scenes),
+        "samples": dataset.size,
+        "synthetic": args.synthetic,
+        "model": session.model.identity,
+        **metrics.score(session.devkit, dataset.split, files["results_nusc"]),
+    }
+    write_json(files["metrics"], scores)
+    if args.show is not None:
+        draw_all(session.devkit, dataset, results, Pictures(args.work_dir / "pictures", args.show, args.show_score))
+    text = f"{metrics.table(scores)}\n{_speed(timings)}\nwritten to {args.work_dir}: {', '.join(f.name for f in files.values())}"
+    result = {"metrics": scores, "timings": timings, "files": {name: str(file) for name, file in files.items()}}
+    emit(result, text, as_json=args.json)
+    metrics.gate(scores, {"mAP": args.expect_map, "NDS": args.expect_nds}, args.tolerance)
+
+
+def _speed(timings: Dict[str, Any]) -> str:
+    memory = timings["peak_memory_bytes"]
+    gpu = f", GPU {memory['gpu'] / 2**30:.2f} GiB" if memory["gpu"] else ""
+    return (
+        f"{timings['samples']} samples on {timings['device']}: {timings['samples_per_second']:.2f} samples/s, "
+        f"{timings['images_per_second']:.2f} images/s; peak memory {memory['host'] / 2**30:.2f} GiB{gpu}"
+    )
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if args.synthetic == bool(args.data):
+        raise UsageError("say what to evaluate: --synthetic, or --data DIR (or its tars)")
+    if args.model == "upstream":
+        hint = "use --model native, or an image that has it"
+        raise UsageError("this image does not hold the authors' code (--model upstream)", hint)
+    given = [args.checkpoint is not None, args.seed is not None, args.ground_truth]
+    if sum(given) > 1:
+        raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
+    if not any(given) and not args.synthetic:
+        raise UsageError("say which weights: --checkpoint bevformer_tiny_epoch_24.pth, or --seed N for seeded ones")
+    if args.gpus < 1 or args.workers < 1:
+        raise UsageError("--gpus and --workers must be at least 1")
+    if args.gpus > 1 and ":" in args.device:
+        raise UsageError(f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one", "use --device cuda")
+
+
+def _check_writable(work_dir: Path) -> None:
+    with storage_errors(work_dir):
+        work_dir.mkdir(parents=True, exist_ok=True)
+        probe = work_dir / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+
+
+def choose_model(args: argparse.Namespace, place: distributed.Place) -> Model:
+    """Return the model that the options ask for."""
+    if args.ground_truth:
+        return Model({"kind": "ground truth"}, "cpu", None)
+    from bevformer_eval import weights  # noqa: PLC0415 - imports torch
+    from bevformer_eval.device import choose_device  # noqa: PLC0415
+
+    device = choose_device(args.device, place.local_rank, tf32=args.tf32)
+    if args.gpus > 1 and device != "cpu":
+        distributed.check_gpus(args.gpus)
+    identity: Dict[str, object] = {"kind": "native"}
+    if args.checkpoint is not None:
+        state = weights.load_checkpoint(args.checkpoint, args.checkpoint_sha256 or None)
+        with args.checkpoint.open("rb") as stream:
+            found = weights.sha256(stream)
+        identity.update(checkpoint_sha256=found, published=found == weights.PUBLISHED_SHA256)
+    else:
+        state = weights.seeded_state_dict(args.seed or 0)
+        identity["seed"] = args.seed or 0
+    identity["arithmetic"] = "float32 cpu" if device == "cpu" else "tf32 cuda" if args.tf32 else "float32 cuda"
+    return Model(identity, device, state)
