@@ -16,6 +16,7 @@ class ArtifactKind(StrEnum):
     SDIST = "sdist"  # a package index
     DEB = "deb"  # a distribution mirror
     IMAGE = "image"  # an image registry, by manifest digest
+    LAYER = "layer"  # an image registry, by blob digest: what a manifest names
     SOURCE = "source"  # a git host: an archive of one commit
     WEIGHTS = "weights"  # a release file
 
@@ -28,6 +29,7 @@ class Artifact:
     `git`); `location` is the path inside that channel (a .deb's pool path) or a full URL for a
     channel that is one public host; never a mirror's host. `size` is in bytes, None while only
     quoted. `quoted` says that the hash was read in a publication and no fetch has confirmed it.
+    `architecture` is a .deb's (`amd64` or `all`), empty for other kinds.
     """
 
     kind: ArtifactKind
@@ -39,6 +41,7 @@ class Artifact:
     channel: str
     location: str = ""
     quoted: bool = False
+    architecture: str = ""
 
     def __post_init__(self) -> None:
         if not _SHA256.fullmatch(self.sha256):
