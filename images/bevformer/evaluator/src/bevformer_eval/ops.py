@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Tuple
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,7 +25,9 @@ def ms_deform_attn_pytorch(
     batch, _, heads, dims = value.shape
     queries, points = sampling_locations.shape[1], sampling_locations.shape[4]
     grids = (2 * sampling_locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
-    weights = attention_weights.permute(3, 0, 2, 1, 4).reshape(-1, batch * heads, 1, queries, points)
+    weights = attention_weights.permute(3, 0, 2, 1, 4).reshape(
+        -1, batch * heads, 1, queries, points
+    )
     maps = value.permute(0, 2, 3, 1).flatten(0, 1)
     output = value.new_zeros(batch * heads, dims, queries)
     start = 0

@@ -31,8 +31,8 @@ BEV_QUEUE = 2  # the previous and the current BEV
 class History(NamedTuple):
     """What the previous frame gives the temporal attention of one batch.
 
-    bev: (B, 2500, 256) turned to the current heading; exists: bool (B,); shift: (B, 2) in BEV sizes;
-    current: (B, 2500, 256), the BEV queries that the encoder began with.
+    bev: (B, 2500, 256) turned to the current heading; exists: bool (B,); shift: (B, 2) in BEV
+    sizes; current: (B, 2500, 256), the BEV queries that the encoder began with.
     """
 
     bev: Tensor
@@ -75,7 +75,9 @@ class TemporalSelfAttention(nn.Module):
         previous = torch.where(exists, history.bev, query)
         current = torch.where(exists, history.current, query)
         shift = torch.where(history.exists[:, None], history.shift, torch.zeros_like(history.shift))
-        references = torch.stack((reference + shift[:, None], reference.expand(len(query), -1, -1)), 2)
+        references = torch.stack(
+            (reference + shift[:, None], reference.expand(len(query), -1, -1)), 2
+        )
 
         both = torch.cat((previous, query + pos), -1)
         split = (*query.shape[:2], HEADS, BEV_QUEUE, BEV_POINTS)

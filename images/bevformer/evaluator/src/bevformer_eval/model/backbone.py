@@ -32,9 +32,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's features, (N, 4 * channels, H / stride, W / stride)."""
-        out = functional.relu(self.bn1(self.conv1(x)))
-        out = functional.relu(self.bn2(self.conv2(out)))
-        return functional.relu(self.bn3(self.conv3(out)) + self.downsample(x))
+        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = functional.relu(self.bn2(self.conv2(out)), inplace=True)
+        return functional.relu(self.bn3(self.conv3(out)) + self.downsample(x), inplace=True)
 
 
 class ResNet50(nn.Module):
@@ -53,7 +53,7 @@ class ResNet50(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of the last stage."""
-        x = functional.relu(self.bn1(self.conv1(images)))
+        x = functional.relu(self.bn1(self.conv1(images)), inplace=True)
         x = functional.max_pool2d(x, 3, 2, padding=1)
         for number in range(1, len(STAGES) + 1):
             x = getattr(self, f"layer{number}")(x)

@@ -14,8 +14,9 @@ from bevformer_eval.model.head import Output
 class Detections(NamedTuple):
     """The objects of one frame, best first.
 
-    boxes: (n, 9) in the lidar frame, x, y, z of the bottom's centre, w, l, h, yaw, vx, vy in metres,
-    radians and metres per second (mmdetection3d below 1.0); scores: (n,); labels: (n,) of CLASSES.
+    boxes: (n, 9) in the lidar frame, x, y, z of the bottom's centre, w, l, h, yaw, vx, vy in
+    metres, radians and metres per second (mmdetection3d below 1.0); scores: (n,); labels: (n,) of
+    CLASSES.
     """
 
     boxes: Tensor

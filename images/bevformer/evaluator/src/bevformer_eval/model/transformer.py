@@ -49,9 +49,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.register_buffer("reference", geometry.bev_reference_points(), persistent=False)
 
-    def forward(
-        self, pos: Tensor, features: Tensor, view: CameraView, history: History
-    ) -> Tensor:
+    def forward(self, pos: Tensor, features: Tensor, view: CameraView, history: History) -> Tensor:
         """Return the BEV (B, 2500, 256); pos is (2500, 256), features (B, 6 * 375, 256)."""
         query = history.current
         for layer in self.layers:
@@ -67,11 +65,18 @@ class Decoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers = [_layer([ObjectSelfAttention(), BevCrossAttention()]) for _ in range(DECODER_LAYERS)]
+        layers = [
+            _layer([ObjectSelfAttention(), BevCrossAttention()]) for _ in range(DECODER_LAYERS)
+        ]
         self.layers = nn.ModuleList(layers)
 
     def forward(
-        self, query: Tensor, pos: Tensor, reference: Tensor, bev: Tensor, reg_branches: nn.ModuleList
+        self,
+        query: Tensor,
+        pos: Tensor,
+        reference: Tensor,
+        bev: Tensor,
+        reg_branches: nn.ModuleList,
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Return the last layer's queries (B, 900, 256), codes (B, 900, 10) and centres.
 
