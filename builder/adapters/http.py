@@ -3,14 +3,18 @@
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import certifi
 import httpx
 
+from builder.adapters.channel_settings import ChannelSettings
+
 USER_AGENT = "cellar"
 
+_T = TypeVar("_T")
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _CONNECT_S, _READ_S = 15.0, 30.0
 _CONNECTIONS = 16
@@ -65,18 +69,41 @@ def tls_context(certificates: str | None = None) -> ssl.SSLContext:
     return context
 
 
-def async_client(*, certificates: str | None, trusted_hosts: Iterable[str]) -> httpx.AsyncClient:
-    """Return a client for downloads; proxies come from the environment, as pip takes them."""
-    mounts = {f"https://{host}": httpx.AsyncHTTPTransport(verify=False) for host in trusted_hosts}
+def async_client(settings: ChannelSettings) -> httpx.AsyncClient:
+    """Return a client for downloads, with the certificates and proxies of pip, apt and the host."""
     return httpx.AsyncClient(
-        verify=tls_context(certificates),
-        mounts=mounts,
+        verify=tls_context(settings.pip.certificates),
+        mounts=_mounts(settings, httpx.AsyncHTTPTransport),
+        proxy=settings.pip.proxy,  # None: the environment's, as pip and apt take them too
         follow_redirects=True,
         max_redirects=10,
         timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S, pool=None),
         limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
         headers={"User-Agent": USER_AGENT},
     )
+
+
+def probing_client(settings: ChannelSettings) -> httpx.Client:
+    """Return a client that soon gives up, to learn whether a host answers at all."""
+    return httpx.Client(
+        verify=tls_context(settings.pip.certificates),
+        mounts=_mounts(settings, httpx.HTTPTransport),
+        proxy=settings.pip.proxy,
+        timeout=_CONNECT_S,
+        headers={"User-Agent": USER_AGENT},
+    )
+
+
+def _mounts(settings: ChannelSettings, transport: Callable[..., _T]) -> dict[str, _T]:
+    """Give the hosts that pip trusts, and the mirrors that apt reaches by proxy, their own way."""
+    trusted = {f"all://{host}": transport(verify=False) for host in settings.pip.trusted_hosts}
+    mirrors = [urlsplit(mirror) for mirror in settings.apt.mirrors]
+    proxied = {
+        f"{mirror.scheme}://{mirror.hostname}": transport(proxy=settings.apt.proxies[mirror.scheme])
+        for mirror in mirrors
+        if mirror.scheme in settings.apt.proxies
+    }
+    return trusted | proxied
 
 
 def netrc_auth() -> httpx.Auth | None:

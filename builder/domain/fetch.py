@@ -15,7 +15,8 @@ UNPACKED_RATIO: Mapping[ArtifactKind, float] = {
     ArtifactKind.WHEEL: 4.2,
     ArtifactKind.SDIST: 5.0,
     ArtifactKind.DEB: 4.5,
-    ArtifactKind.IMAGE: 2.2,
+    ArtifactKind.IMAGE: 1.0,
+    ArtifactKind.LAYER: 2.2,
     ArtifactKind.SOURCE: 4.0,
     ArtifactKind.WEIGHTS: 1.0,
 }

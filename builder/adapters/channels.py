@@ -1,0 +1,118 @@
+"""Where locked inputs lie, by the host's own configuration; only hosts that answer count."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import httpx
+
+from builder.adapters.channel_settings import ChannelSettings
+from builder.adapters.http import explain, probing_client, public
+from builder.adapters.package_index import PackageIndex
+from builder.domain.artifact import Artifact, ArtifactKind
+from builder.domain.fetch import Found, Location
+from builder.domain.progress import Progress
+
+_INDEXED = "package-index"
+_DEFAULT_REGISTRY = "docker.io"
+_REGISTRY_HOSTS = {"docker.io": "registry-1.docker.io"}  # the API answers under another name
+_PROBES_AT_ONCE = 16
+
+
+class Channels:
+    """Finds artifacts in the package index, Debian mirrors, registries and at public URLs."""
+
+    def __init__(self, settings: ChannelSettings) -> None:
+        self._settings = settings
+
+    def locate(self, artifacts: Sequence[Artifact], progress: Progress) -> Mapping[str, Found]:
+        """Return where each artifact (by sha256) lies on hosts that answer."""
+        indexed = [one for one in artifacts if one.channel == _INDEXED]
+        found = {one.sha256: self._place(one) for one in artifacts if one.channel != _INDEXED}
+        task = progress.task(f"looking for {len(artifacts)} inputs")
+        try:
+            if indexed:
+                override = self._settings.overrides.get(_INDEXED, ())
+                index = PackageIndex(self._settings.pip, override=override)
+                found |= index.locate(indexed, task)
+            return self._reachable(found)
+        finally:
+            task.finish()
+
+    def _place(self, artifact: Artifact) -> Found:
+        mirrors = self._settings.overrides.get(artifact.channel, ())
+        if artifact.channel == "debian":
+            return _on_debian(artifact, mirrors or self._settings.apt.mirrors)
+        if artifact.channel == "registry":
+            return _in_registry(artifact, mirrors)
+        return _at_url(artifact, mirrors)
+
+    def _reachable(self, found: Mapping[str, Found]) -> dict[str, Found]:
+        hosts = {_host(place.url) for one in found.values() for place in one.locations} - {""}
+        with ThreadPoolExecutor(_PROBES_AT_ONCE) as pool:
+            silent = dict(zip(sorted(hosts), pool.map(self._probe, sorted(hosts)), strict=True))
+        return {sha256: _without(one, silent) for sha256, one in found.items()}
+
+    def _probe(self, host: str) -> str:
+        """Return why nothing answers at `host` (scheme and place), or nothing."""
+        try:
+            with probing_client(self._settings) as client:
+                client.head(f"{host}/")
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            return explain(error)
+        return ""
+
+
+def _on_debian(artifact: Artifact, mirrors: Iterable[str]) -> Found:
+    urls = [f"{mirror.rstrip('/')}/{quote(artifact.location)}" for mirror in mirrors]
+    if not urls:
+        return Found(problem="this host has no Debian mirror: set CELLAR_DEBIAN_MIRROR to one")
+    return Found(locations=tuple(Location(url=url, label="the Debian mirror") for url in urls))
+
+
+def _in_registry(artifact: Artifact, mirrors: Iterable[str]) -> Found:
+    repository = artifact.location.removeprefix("docker://").partition("@")[0]
+    host, _, path = repository.partition("/")
+    if "." not in host and ":" not in host and host != "localhost":
+        host, path = _DEFAULT_REGISTRY, repository
+    path = path.partition(":")[0]  # the digest says which image; a tag says nothing
+    where = "blobs" if artifact.kind is ArtifactKind.LAYER else "manifests"
+    tail = f"/v2/{path}/{where}/sha256:{artifact.sha256}"
+    own = f"https://{_REGISTRY_HOSTS.get(host, host)}{tail}"
+    mirrored = [
+        Location(url=mirror.rstrip("/") + tail, label="your registry mirror", registry=True)
+        for mirror in mirrors
+    ]
+    label = f"{host}/{path}@sha256:{artifact.sha256}"
+    return Found(locations=(*mirrored, Location(url=own, label=label, registry=True)))
+
+
+def _at_url(artifact: Artifact, mirrors: Iterable[str]) -> Found:
+    parts = urlsplit(artifact.location)
+    if parts.scheme not in ("http", "https", "file"):
+        return Found(problem=f"its lock names no URL for the channel {artifact.channel!r}")
+    mirrored = [
+        Location(
+            url=mirror.rstrip("/") + urlunsplit(("", "", parts.path, parts.query, "")),
+            label=f"your {artifact.channel} mirror",
+        )
+        for mirror in mirrors
+    ]
+    own = Location(url=artifact.location, label=public(artifact.location))
+    return Found(locations=(*mirrored, own))
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _without(found: Found, silent: Mapping[str, str]) -> Found:
+    """Drop the locations on hosts that do not answer, and say why where none is left."""
+    kept = tuple(place for place in found.locations if not silent.get(_host(place.url)))
+    if kept or not found.locations:
+        return Found(locations=kept, problem=found.problem)
+    reasons = {f"{place.label}: {silent[_host(place.url)]}": None for place in found.locations}
+    return Found(problem="; ".join(reasons))
