@@ -1,7 +1,6 @@
-"""From the JSON values of a data file, already valid under its schema, to domain values."""
+"""From data files that are valid under their schemas to domain values."""
 
-from collections.abc import Mapping
-from typing import TypedDict
+from collections.abc import Iterable, Mapping
 
 from packaging.version import Version
 
@@ -11,87 +10,27 @@ from builder.domain.definition import (
     SourceDefinition,
     WeightsDefinition,
 )
-from builder.domain.gpu import ComputeCapability
+from builder.domain.documents import (
+    BaseDocument,
+    CellDocument,
+    ImageDocument,
+    MatrixDocument,
+    ToolkitDocument,
+)
+from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
 from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, Toolkit
-from builder.domain.version import CudaVersion, PythonVersion
-
-
-class ToolkitDocument(TypedDict):
-    """`toolkit` of a cell."""
-
-    version: str
-    channel: str
-
-
-class CellDocument(TypedDict):
-    """One row of `cells`."""
-
-    id: str
-    summary: str
-    base: Mapping[str, object]
-    python: str
-    torch: str
-    cuda: str | None
-    toolkit: ToolkitDocument | None
-    packages: Mapping[str, str]
-    pins: Mapping[str, str]
-    gpu_archs: list[str]
-    ptx: str | None
-    isa: str
-    channels: list[str]
-
-
-class MatrixDocument(TypedDict):
-    """A whole matrix.yaml."""
-
-    image: str
-    cells: list[CellDocument]
-
-
-class LayerDocument(TypedDict):
-    """One row of `layers`."""
-
-    name: str
-    requirements: str
-    stage: str
-
-
-class SourceDocument(TypedDict):
-    """One value of `sources`."""
-
-    url: str
-    commit: str
-    tree: str
-    licence: str
-
-
-class WeightsDocument(TypedDict):
-    """One value of `weights`."""
-
-    url: str
-    sha256: str
-    size: int | None
-    quoted: bool
-
-
-class ImageDocument(TypedDict):
-    """A whole image.yaml."""
-
-    name: str
-    title: str
-    description: str
-    authors: str
-    licences: str
-    documentation: str
-    epoch: int
-    user: int
-    workdir: str
-    prefix: str
-    entry_points: list[str]
-    layers: list[LayerDocument]
-    sources: Mapping[str, SourceDocument]
-    weights: Mapping[str, WeightsDocument]
+from builder.domain.tables import (
+    CompilerRange,
+    Distribution,
+    DriverFamily,
+    DriverRelease,
+    Exclusion,
+    GpuArchitecture,
+    Tables,
+    TorchBuild,
+)
+from builder.domain.version import CudaVersion, DriverVersion, PythonVersion
 
 
 def matrix(document: MatrixDocument) -> Matrix:
@@ -99,6 +38,7 @@ def matrix(document: MatrixDocument) -> Matrix:
     return Matrix(
         image=document["image"],
         cells=tuple(_cell(row) for row in document["cells"]),
+        tables=_tables(document),
     )
 
 
@@ -123,30 +63,135 @@ def image(document: ImageDocument) -> ImageDefinition:
 
 
 def _cell(row: CellDocument) -> Cell:
-    toolkit = row["toolkit"]
     return Cell(
         id=row["id"],
         summary=row["summary"],
         base=_base(row["base"]),
         python=PythonVersion.parse(row["python"]),
         torch=Version(row["torch"]),
-        cuda=CudaVersion.parse(row["cuda"]) if row["cuda"] else None,
-        toolkit=toolkit
-        and Toolkit(version=Version(toolkit["version"]), channel=toolkit["channel"]),
+        cuda=_cuda(row["cuda"]),
+        toolkit=_toolkit(row["toolkit"]),
         packages=_versions(row["packages"]),
         pins=_versions(row["pins"]),
-        gpu_archs=tuple(ComputeCapability.parse(arch) for arch in row["gpu_archs"]),
+        gpu_archs=_capabilities(row["gpu_archs"]),
         ptx=ComputeCapability.parse(row["ptx"]) if row["ptx"] else None,
         isa=IsaLevel(row["isa"]),
         channels=tuple(row["channels"]),
     )
 
 
-def _base(row: Mapping[str, object]) -> DebianBase | RegistryBase:
-    fields = {key: value for key, value in row.items() if key != "kind"}
-    if row["kind"] == "registry":
-        return RegistryBase(**fields)  # type: ignore[arg-type]
-    return DebianBase(suite=str(fields["suite"]), components=tuple(fields["components"]))  # type: ignore[arg-type]
+def _base(row: BaseDocument) -> DebianBase | RegistryBase:
+    if row["kind"] == "debian":
+        return DebianBase(suite=row["suite"], components=tuple(row["components"]))
+    return RegistryBase(
+        reference=row["reference"], digest=row["digest"], os=row["os"], quoted=row["quoted"]
+    )
+
+
+def _toolkit(row: ToolkitDocument | None) -> Toolkit | None:
+    return row and Toolkit(version=Version(row["version"]), channel=row["channel"])
+
+
+def _tables(document: MatrixDocument) -> Tables:
+    return Tables(
+        sources=document["sources"],
+        driver_families=_families(document),
+        driver_releases=_releases(document),
+        gpu_architectures=_architectures(document),
+        compilers=_compilers(document),
+        distributions=_distributions(document),
+        torch_builds=_torch_builds(document),
+        versions={
+            axis: tuple(Version(text) for text in texts)
+            for axis, texts in document["versions"].items()
+        },
+        exclusions=tuple(Exclusion(**row) for row in document["exclusions"]),
+    )
+
+
+def _families(document: MatrixDocument) -> tuple[DriverFamily, ...]:
+    return tuple(
+        DriverFamily(
+            cuda_major=row["cuda_major"],
+            linux=DriverVersion.parse(row["linux"]),
+            windows=DriverVersion.parse(row["windows"]),
+            source=row["source"],
+        )
+        for row in document["driver_families"]
+    )
+
+
+def _releases(document: MatrixDocument) -> tuple[DriverRelease, ...]:
+    return tuple(
+        DriverRelease(
+            cuda=CudaVersion.parse(row["cuda"]),
+            linux=DriverVersion.parse(row["linux"]),
+            windows=DriverVersion.parse(row["windows"]) if row["windows"] else None,
+            source=row["source"],
+        )
+        for row in document["driver_releases"]
+    )
+
+
+def _architectures(document: MatrixDocument) -> tuple[GpuArchitecture, ...]:
+    return tuple(
+        GpuArchitecture(
+            capability=ComputeCapability.parse(row["capability"]),
+            name=row["name"],
+            gpus=row["gpus"],
+            first=CudaVersion.parse(row["first"]),
+            last=_cuda(row["last"]),
+            host=row["host"],
+            source=row["source"],
+        )
+        for row in document["gpu_architectures"]
+    )
+
+
+def _compilers(document: MatrixDocument) -> tuple[CompilerRange, ...]:
+    return tuple(
+        CompilerRange(
+            first=CudaVersion.parse(row["first"]),
+            last=CudaVersion.parse(row["last"]),
+            gcc_min=row["gcc_min"],
+            gcc_max=row["gcc_max"],
+            source=row["source"],
+        )
+        for row in document["compilers"]
+    )
+
+
+def _distributions(document: MatrixDocument) -> tuple[Distribution, ...]:
+    return tuple(
+        Distribution(
+            os=row["os"],
+            glibc=row["glibc"],
+            python=PythonVersion.parse(row["python"]),
+            gcc=tuple(row["gcc"]),
+            source=row["source"],
+        )
+        for row in document["distributions"]
+    )
+
+
+def _torch_builds(document: MatrixDocument) -> tuple[TorchBuild, ...]:
+    return tuple(
+        TorchBuild(
+            torch=Version(row["torch"]),
+            cuda=_cuda(row["cuda"]),
+            code=DeviceCode(_capabilities(row["cubins"]), _capabilities(row["ptx"])),
+            source=row["source"],
+        )
+        for row in document["torch_builds"]
+    )
+
+
+def _cuda(text: str | None) -> CudaVersion | None:
+    return CudaVersion.parse(text) if text else None
+
+
+def _capabilities(texts: Iterable[str]) -> tuple[ComputeCapability, ...]:
+    return tuple(ComputeCapability.parse(text) for text in texts)
 
 
 def _versions(row: Mapping[str, str]) -> Mapping[str, Version]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from builder.domain.gpu import ComputeCapability
+from builder.domain.fault import did_you_mean
+from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
+from builder.domain.tables import Tables
 from builder.domain.version import CudaVersion, PythonVersion
 from builder.errors import UsageError
 
@@ -23,6 +25,9 @@ class DebianBase:
         """Return the distribution's name in the matrix's table."""
         return self.suite
 
+    def __str__(self) -> str:
+        return f"Debian {self.suite}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryBase:
@@ -31,10 +36,13 @@ class RegistryBase:
     `quoted` says that the digest was read in a publication and no pull has confirmed it.
     """
 
-    reference: str  # repository:tag, for people
+    reference: str  # registry/repository:tag, for people
     digest: str
     os: str  # ubuntu20.04
     quoted: bool = False
+
+    def __str__(self) -> str:
+        return self.reference.removeprefix("docker.io/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,22 +77,44 @@ class Cell:
         return "mmdet3d" in self.packages
 
     @property
+    def ops_code(self) -> DeviceCode:
+        """Return the device code that the compiled ops carry."""
+        return DeviceCode(self.gpu_archs, (self.ptx,) if self.ptx else ())
+
+    @property
     def arch_list(self) -> str:
         """Return TORCH_CUDA_ARCH_LIST, as `8.6;9.0+PTX`; empty without a GPU."""
-        return ";".join(f"{arch}+PTX" if arch == self.ptx else str(arch) for arch in self.gpu_archs)
+        return arch_list(self.gpu_archs, self.ptx)
+
+
+def arch_list(archs: tuple[ComputeCapability, ...], ptx: ComputeCapability | None) -> str:
+    """Write architectures as torch's TORCH_CUDA_ARCH_LIST, as `8.6;9.0+PTX`."""
+    return ";".join(f"{arch}+PTX" if arch == ptx else str(arch) for arch in archs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """The cells of one image, oldest CUDA first."""
+    """The cells of one image, that without CUDA first and then by CUDA version."""
 
     image: str
     cells: tuple[Cell, ...]
+    tables: Tables
 
     def cell(self, name: str) -> Cell:
         """Return the cell of this id; an unknown one is a UsageError that lists them."""
-        for cell in self.cells:
-            if cell.id == name:
-                return cell
-        message = f"no cell is called {name!r}"
-        raise UsageError(message, hint="one of " + ", ".join(cell.id for cell in self.cells))
+        ids = [cell.id for cell in self.cells]
+        if name not in ids:
+            message = f"no cell is called {name!r}{did_you_mean(name, ids)}"
+            raise UsageError(message, hint="the cells are " + ", ".join(ids))
+        return self.cells[ids.index(name)]
+
+    def gcc(self, cell: Cell) -> int:
+        """Return the gcc major that compiles a cell's ops: the base's newest that nvcc takes.
+
+        KeyError where no table has a row, ValueError where no gcc of the base fits.
+        """
+        majors = self.tables.distribution(cell.base.os).gcc
+        if cell.cuda is None:
+            return max(majors)
+        row = self.tables.compiler(cell.cuda)
+        return max(major for major in majors if row.gcc_min <= major <= row.gcc_max)

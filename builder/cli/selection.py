@@ -1,0 +1,62 @@
+"""The options that choose a cell, the same for every verb."""
+
+import argparse
+import re
+
+from builder.adapters import datafiles, environment, host_facts
+from builder.cli import wiring
+from builder.domain.fault import did_you_mean
+from builder.domain.gpu import ComputeCapability
+from builder.domain.isa import parse_level
+from builder.domain.matrix import Matrix
+from builder.domain.resolve import Request, Selection
+from builder.domain.resolve import select as resolve
+from builder.domain.version import CudaVersion
+from builder.errors import UsageError
+
+
+def add_cell_options(parser: argparse.ArgumentParser) -> None:
+    """Add --image, --cell, --cuda, --gpu and --isa."""
+    add_image_option(parser)
+    group = parser.add_argument_group("which cell (none of them: the best for this host)")
+    group.add_argument("--cell", metavar="ID", help="a cell by name, such as cu124")
+    group.add_argument("--cuda", metavar="X.Y", help="the cell with this CUDA version")
+    group.add_argument(
+        "--gpu",
+        metavar="X.Y[,X.Y]",
+        help="compile for these compute capabilities only, such as 8.6 or 8.6,9.0",
+    )
+    group.add_argument("--isa", metavar="LEVEL", help="x86-64, x86-64-v2, x86-64-v3 or x86-64-v4")
+
+
+def add_image_option(parser: argparse.ArgumentParser) -> None:
+    """Add --image."""
+    parser.add_argument("--image", default="bevformer", help="the image (default: bevformer)")
+
+
+def select(args: argparse.Namespace) -> Selection:
+    """Return the cell that the options and this host call for, as domain.resolve.select does."""
+    host = host_facts.read_host(environment.variables())
+    return resolve(matrix(args), request(args), host)
+
+
+def request(args: argparse.Namespace) -> Request:
+    """Read the options; what cannot be read is a UsageError that names the option."""
+    gpus = re.split(r"[,;\s]+", args.gpu) if args.gpu else ()
+    return Request(
+        cell=args.cell or None,
+        cuda=CudaVersion.parse(args.cuda) if args.cuda else None,
+        isa=parse_level(args.isa) if args.isa else None,
+        gpus=tuple(sorted({ComputeCapability.parse(gpu) for gpu in gpus})),
+    )
+
+
+def matrix(args: argparse.Namespace) -> Matrix:
+    """Read the matrix of --image; an unknown image is a UsageError that lists those there are."""
+    folder = wiring.root() / "images"
+    path = folder / args.image / "matrix.yaml"
+    if not path.is_file():
+        known = sorted(found.parent.name for found in folder.glob("*/matrix.yaml"))
+        message = f"no image is called {args.image!r}{did_you_mean(args.image, known)}"
+        raise UsageError(message, hint="the images are " + ", ".join(known))
+    return datafiles.load_matrix(path)

@@ -1,0 +1,140 @@
+"""What is known of drivers, GPUs, compilers and torch's wheels, each row with its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from builder.domain.gpu import ComputeCapability, DeviceCode
+from builder.domain.version import CudaVersion, DriverVersion, PythonVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverFamily:
+    """The oldest driver that runs programs of any toolkit of one CUDA major version."""
+
+    cuda_major: int
+    linux: DriverVersion
+    windows: DriverVersion
+    source: str
+
+    def oldest(self, *, wsl: bool) -> DriverVersion:
+        """Return the floor; WSL has the Windows driver."""
+        return self.windows if wsl else self.linux
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverRelease:
+    """The driver that came with a toolkit: the oldest that can compile this toolkit's PTX.
+
+    `windows` is None where NVIDIA names none.
+    """
+
+    cuda: CudaVersion
+    linux: DriverVersion
+    windows: DriverVersion | None
+    source: str
+
+    def oldest(self, *, wsl: bool) -> DriverVersion | None:
+        """Return the floor; WSL has the Windows driver."""
+        return self.windows if wsl else self.linux
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuArchitecture:
+    """One GPU architecture: the toolkits that compile for it, and the hosts that it sits in."""
+
+    capability: ComputeCapability
+    name: str
+    gpus: str  # examples, for people
+    first: CudaVersion
+    last: CudaVersion | None
+    host: str  # x86-64, or aarch64 for boards that no x86-64 image runs on
+    source: str
+
+    def known_to(self, cuda: CudaVersion) -> bool:
+        """Say whether nvcc of this toolkit compiles for this architecture."""
+        return self.first <= cuda and (self.last is None or cuda <= self.last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompilerRange:
+    """The gcc majors that nvcc of the toolkits `first` to `last` takes as host compiler."""
+
+    first: CudaVersion
+    last: CudaVersion
+    gcc_min: int
+    gcc_max: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """What a distribution brings: its C library, its Python, its compilers."""
+
+    os: str
+    glibc: str
+    python: PythonVersion
+    gcc: tuple[int, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchBuild:
+    """The device code of one torch wheel."""
+
+    torch: Version
+    cuda: CudaVersion | None
+    code: DeviceCode
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """A refused combination: every axis in `match` within its PEP 440 specifier."""
+
+    match: Mapping[str, str]
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """All that the matrix knows beside its cells; `versions` are those considered, by axis."""
+
+    sources: Mapping[str, str]
+    driver_families: tuple[DriverFamily, ...]
+    driver_releases: tuple[DriverRelease, ...]
+    gpu_architectures: tuple[GpuArchitecture, ...]
+    compilers: tuple[CompilerRange, ...]
+    distributions: tuple[Distribution, ...]
+    torch_builds: tuple[TorchBuild, ...]
+    versions: Mapping[str, tuple[Version, ...]]
+    exclusions: tuple[Exclusion, ...]
+
+    def family(self, cuda: CudaVersion) -> DriverFamily:
+        """Return the driver floor of a toolkit's major; KeyError where there is no row."""
+        return {row.cuda_major: row for row in self.driver_families}[cuda.major]
+
+    def release(self, cuda: CudaVersion) -> DriverRelease:
+        """Return the driver that came with a toolkit; KeyError where there is no row."""
+        return {row.cuda: row for row in self.driver_releases}[cuda]
+
+    def architecture(self, capability: ComputeCapability) -> GpuArchitecture | None:
+        """Return what is known of a compute capability."""
+        return {row.capability: row for row in self.gpu_architectures}.get(capability)
+
+    def torch_build(self, torch: Version) -> TorchBuild:
+        """Return the device code of a torch wheel; KeyError where there is no row."""
+        return {row.torch: row for row in self.torch_builds}[torch]
+
+    def distribution(self, os: str) -> Distribution:
+        """Return what a distribution brings; KeyError where there is no row."""
+        return {row.os: row for row in self.distributions}[os]
+
+    def compiler(self, cuda: CudaVersion) -> CompilerRange:
+        """Return the host compilers of a toolkit; KeyError where there is no row."""
+        for row in self.compilers:
+            if row.first <= cuda <= row.last:
+                return row
+        raise KeyError(cuda)
