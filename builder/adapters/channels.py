@@ -11,10 +11,10 @@ from builder.adapters.http import explain, probing_client, public
 from builder.adapters.package_index import PackageIndex
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.fetch import Found, Location
+from builder.domain.image_parts import repository
 from builder.domain.progress import Progress
 
 _INDEXED = "package-index"
-_DEFAULT_REGISTRY = "docker.io"
 _REGISTRY_HOSTS = {"docker.io": "registry-1.docker.io"}  # the API answers under another name
 _PROBES_AT_ONCE = 16
 
@@ -71,11 +71,7 @@ def _on_debian(artifact: Artifact, mirrors: Iterable[str]) -> Found:
 
 
 def _in_registry(artifact: Artifact, mirrors: Iterable[str]) -> Found:
-    repository = artifact.location.removeprefix("docker://").partition("@")[0]
-    host, _, path = repository.partition("/")
-    if "." not in host and ":" not in host and host != "localhost":
-        host, path = _DEFAULT_REGISTRY, repository
-    path = path.partition(":")[0]  # the digest says which image; a tag says nothing
+    host, _, path = repository(artifact.location).partition("/")
     where = "blobs" if artifact.kind is ArtifactKind.LAYER else "manifests"
     tail = f"/v2/{path}/{where}/sha256:{artifact.sha256}"
     own = f"https://{_REGISTRY_HOSTS.get(host, host)}{tail}"

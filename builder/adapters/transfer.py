@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import io
+import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,8 +20,8 @@ from builder.adapters.http import explain
 from builder.adapters.http_range import Answer
 from builder.adapters.partial import Partial
 from builder.domain.artifact import Artifact
-from builder.domain.fetch import Location
-from builder.errors import IntegrityError, NetworkError
+from builder.domain.fetch import GoneError, Location
+from builder.errors import CellarError, IntegrityError, NetworkError
 
 _T = TypeVar("_T")
 _CHUNK = 1 << 20
@@ -32,6 +34,7 @@ _MANIFESTS = (
 
 
 _STALLED = "it came to a stall"
+_GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _UNFIT = "it answered with a part that does not fit"
 
 
@@ -57,7 +60,11 @@ class _Retry(Exception):  # noqa: N818 - a signal inside this module, not an err
 
 
 class _Refused(Exception):  # noqa: N818 - as above
-    """The location will not give the bytes."""
+    """The location will not give the bytes; `gone`: it answers, and has them no more."""
+
+    def __init__(self, why: str, *, gone: bool = False) -> None:
+        super().__init__(why)
+        self.gone = gone
 
 
 class _Wrong(_Refused):
@@ -89,20 +96,23 @@ class Transfer:
             self._show()
             await in_thread(lambda: self._partial.commit("the store"))
             return
-        reasons, wrong = [], False
+        refusals: dict[str, _Refused] = {}
         for location in locations:
             try:
                 await self._from(location)
             except _Refused as error:
-                reasons.append(f"{location.label}: {error}")
-                wrong = wrong or isinstance(error, _Wrong)
+                refusals[f"{location.label}: {error}"] = error
             else:
                 return
-        message = f"{self._artifact.filename}: " + "; ".join(reasons or ["it lies nowhere"])
-        if wrong:
+        raise self._failure(refusals)
+
+    def _failure(self, refusals: Mapping[str, _Refused]) -> CellarError:
+        message = f"{self._artifact.filename}: " + "; ".join(refusals or ["it lies nowhere"])
+        if any(isinstance(error, _Wrong) for error in refusals.values()):
             hint = "its location serves other bytes than were locked: they were not used"
-            raise IntegrityError(message, hint=hint)
-        raise NetworkError(message)
+            return IntegrityError(message, hint=hint)
+        gone = bool(refusals) and all(error.gone for error in refusals.values())
+        return GoneError(message) if gone else NetworkError(message)
 
     async def _from(self, location: Location) -> None:
         tries = wrongs = 0
@@ -180,7 +190,7 @@ class Transfer:
                 after = http_range.wait_of(headers, now=time.time())
                 raise _Retry(_status(status), after_s=after)
             case Answer.NEVER:
-                raise _Refused(_status(status))
+                raise _Refused(_status(status), gone=status in _GONE)
             case Answer.BEGINS:
                 stated = http_range.body_length(headers)
                 if None not in (stated, size) and stated != size:
@@ -204,12 +214,26 @@ class Transfer:
             raise _Retry(message)
 
     async def _copy(self, location: Location) -> None:
+        path = Path(unquote(urlsplit(location.url).path))
         self._partial.restart("", None)
         try:
-            async for chunk in _local(Path(unquote(urlsplit(location.url).path))):
-                self._take(chunk)
+            with await in_thread(lambda: path.open("rb")) as file:
+                size = os.fstat(file.fileno()).st_size
+                if self._artifact.size in (None, size):
+                    await self._read(file)
         except OSError as error:
-            raise _Refused(error.strerror or "it cannot be read") from None
+            missing = isinstance(error, FileNotFoundError)
+            raise _Refused(error.strerror or "it cannot be read", gone=missing) from None
+        got = self._partial.sha256()
+        if got != self._artifact.sha256:  # it stays where it is: nothing to set aside
+            self._partial.restart("", None)
+            message = f"its file of that name is another one ({size} bytes)"
+            raise _Refused(message, gone=True)
+
+    async def _read(self, file: io.BufferedReader) -> None:
+        while chunk := file.read(_CHUNK):
+            self._take(chunk)
+            await asyncio.sleep(0)  # let the others and Ctrl-C have a turn
 
     def _take(self, chunk: bytes) -> None:
         self._partial.write(chunk)
@@ -236,13 +260,6 @@ class Transfer:
     def _show(self) -> None:
         self._line.advance(self._partial.size - self._shown)
         self._shown = self._partial.size
-
-
-async def _local(path: Path) -> AsyncIterator[bytes]:
-    with await in_thread(lambda: path.open("rb")) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-            await asyncio.sleep(0)  # let the others and Ctrl-C have a turn
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.progress import Progress
-from builder.errors import CellarError
+from builder.domain.store import Store
+from builder.errors import CellarError, NetworkError
 
 # Bytes on disk once installed, for each byte of download: measured over the cpu cell's inputs
 # (`cellar fetch --json` against the files of its image) and rounded up.
@@ -37,10 +38,18 @@ class Location:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Where an artifact may be fetched from, best first; `problem` says why that is nowhere."""
+    """Where an artifact may be fetched from, best first.
+
+    `problem` says why that is nowhere; `gone` that its channel answered and has it no more.
+    """
 
     locations: tuple[Location, ...] = ()
     problem: str = ""
+    gone: bool = False
+
+
+class GoneError(NetworkError):
+    """An input that its channel, which answered, no longer has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +62,26 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPlan:
-    """What a fetch will move: all sizes in bytes; `unsized` inputs have a size nobody knows yet."""
+    """What a fetch will move.
+
+    `download` is exact and in bytes, but for the `unsized` inputs, whose size is only known when
+    they come; `unpacked` is what the missing inputs take once installed, estimated.
+    """
 
     present: int
     missing: tuple[Artifact, ...]
     download: int
     unsized: int
     unpacked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """The free bytes at `path`; paths on one file system have the same `disk`."""
+
+    path: Path
+    disk: int
+    free: int
 
 
 class Finder(Protocol):
@@ -78,28 +100,52 @@ class Downloader(Protocol):
         ...
 
 
-class Disk(Protocol):
-    """Says how much room there is."""
+class Importer(Protocol):
+    """Knows the files of a folder by their sha256."""
 
-    def free(self, path: Path) -> tuple[str, int]:
-        """Return a name for the file system that holds `path`, and its free bytes."""
+    def find(self, wanted: Sequence[Artifact], progress: Progress) -> Mapping[str, Path]:
+        """Return the file that has each wanted sha256, for those that are there."""
         ...
 
 
-def plan(artifacts: Iterable[Artifact], sizes: Mapping[str, int | None]) -> FetchPlan:
-    """Say what is missing; `sizes` gives the bytes already stored under each sha256, or None."""
+class Disk(Protocol):
+    """Says how much room there is."""
+
+    def room(self, path: Path) -> Room:
+        """Return how much the file system takes that holds (or will hold) `path`."""
+        ...
+
+
+def plan(artifacts: Iterable[Artifact], store: Store) -> FetchPlan:
+    """Say what is missing of `artifacts` in `store`."""
     wanted = {artifact.sha256: artifact for artifact in artifacts}
-    missing = tuple(one for one in wanted.values() if sizes.get(one.sha256) is None)
-    everything = sum(_unpacked(one, sizes.get(one.sha256)) for one in wanted.values())
+    missing = tuple(one for sha256, one in wanted.items() if not store.has(sha256))
     return FetchPlan(
         present=len(wanted) - len(missing),
         missing=missing,
         download=sum(one.size or 0 for one in missing),
         unsized=sum(one.size is None for one in missing),
-        unpacked=everything,
+        unpacked=sum(int((one.size or 0) * UNPACKED_RATIO[one.kind]) for one in missing),
     )
 
 
-def _unpacked(artifact: Artifact, stored: int | None) -> int:
-    size = artifact.size if artifact.size is not None else stored
-    return int((size or 0) * UNPACKED_RATIO[artifact.kind])
+def shortages(plan: FetchPlan, *, store: Room, engine: Room) -> list[str]:
+    """Say on which disk the plan does not fit; the store and the engine may share one."""
+    needs = [(store, plan.download), (engine, plan.unpacked)]
+    if store.disk == engine.disk:
+        needs = [(store, plan.download + plan.unpacked)]
+    return [
+        f"{room.path} needs about {readable(need)} and has {readable(room.free)} free"
+        for room, need in needs
+        if need > room.free
+    ]
+
+
+def readable(size: int) -> str:
+    """Write a number of bytes for people, in powers of 1000."""
+    amount = float(size)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

@@ -49,6 +49,10 @@ class Store(Protocol):
         """Say whether something stands under this digest (without hashing it)."""
         ...
 
+    def size(self, sha256: str) -> int | None:
+        """Return the size in bytes of what stands under this digest, or None."""
+        ...
+
     def path(self, artifact: Artifact) -> Path:
         """Return where `artifact` lies, after hashing it; IntegrityError sets wrong bytes aside."""
         ...
