@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from builder.domain.artifact import Artifact
+from builder.domain.artifact import Artifact, ArtifactKind
+
+# What a base that is assembled from .debs is made of, in the order of installation.
+BASE_GROUPS = ("essential", "base")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipLayer:
     """Distributions that are installed together and become one image layer.
 
-    `name` is the layer's name (`torch`, `runtime`, `build`, ...); `requirements` the text that
-    pip-compile wrote, with hashes.
+    `name` is the layer's name (`torch`, `runtime`, `build`, ...); `requirements` the pins with
+    hashes, as pip reads them: exactly one hash for each distribution.
     """
 
     name: str
@@ -31,6 +34,17 @@ class ExpectedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unlocked:
+    """An input that is declared but has no hash, because its channel could not be reached."""
+
+    kind: ArtifactKind
+    name: str
+    version: str
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """All inputs of one cell; `cell_digest` ties it to the cell's definition in the matrix."""
 
@@ -41,8 +55,28 @@ class Lock:
     base: Artifact | None  # None: the base is assembled from `debs["essential"]` and `["base"]`
     debs: Mapping[str, tuple[Artifact, ...]]  # essential, base, toolchain
     pip: tuple[PipLayer, ...]
-    sources: tuple[Artifact, ...] = ()
+    sources: tuple[Artifact, ...] = ()  # sdists whose ops are compiled, archives of git commits
+    unlocked: tuple[Unlocked, ...] = ()
     expected: tuple[ExpectedImage, ...] = field(default=())
+
+    @property
+    def folder(self) -> str:
+        """Return where this lock lies in the repository."""
+        return f"lock/{self.image}/{self.cell}"
+
+    def layer(self, name: str) -> PipLayer:
+        """Return the pip layer of this name; KeyError where the lock has none."""
+        for layer in self.pip:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+    def source(self, name: str) -> Artifact:
+        """Return the source of this name; KeyError where the lock has none."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise KeyError(name)
 
     def artifacts(self) -> tuple[Artifact, ...]:
         """Return every input once, in a fixed order."""

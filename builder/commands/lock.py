@@ -1,0 +1,153 @@
+"""`lock`: find every input of a cell, by hash, with the network of this host."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from builder.domain.artifact import Artifact
+from builder.domain.definition import PipLayerDefinition
+from builder.domain.lock_files import Reading
+from builder.domain.lock_problems import check
+from builder.domain.lockfile import Lock, PipLayer
+from builder.domain.locking import (
+    Definition,
+    artifact,
+    choose,
+    choose_sdist,
+    locked_pin,
+)
+from builder.domain.matrix import DebianBase
+from builder.domain.progress import Progress
+from builder.domain.requirement_files import Pin, pins, render
+from builder.domain.wheel_tags import Candidate, tags_of
+
+
+class Resolver(Protocol):
+    """pip-compile, in the cell's base."""
+
+    def compile(self, layer: str, requirements: str, constraints: str) -> str:
+        """Return the pins with all their hashes."""
+        ...
+
+
+class Index(Protocol):
+    """The package indexes of this host."""
+
+    def candidates(self, name: str, version: str) -> Sequence[Candidate]:
+        """Return every file of a distribution at one version."""
+        ...
+
+    def size(self, candidate: Candidate) -> int:
+        """Return the size of a file in bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a lock is made with.
+
+    `debs` resolves groups of Debian packages; `resolver` is opened with the lock so far, whose
+    .debs make the base that pip-compile runs in.
+    """
+
+    debs: Callable[[DebianBase, Mapping[str, Sequence[str]]], Mapping[str, tuple[Artifact, ...]]]
+    resolver: Callable[[Lock], AbstractContextManager[Resolver]]
+    index: Index
+
+
+def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
+    """Lock every input of one cell anew (network); nothing is written.
+
+    The pip layers are compiled in their order, each under the pins of those before it: torch
+    decides first, so that no resolver ever has to search for a set of versions.
+    """
+    lock = _empty(definition)
+    base = definition.cell.base
+    if isinstance(base, DebianBase):
+        with _step(progress, f"resolving Debian {base.suite}"):
+            lock = replace(lock, debs=tools.debs(base, definition.deb_groups))
+    with tools.resolver(lock) as resolver:
+        layers = _compile(definition, resolver, progress)
+    lock = replace(
+        lock,
+        pip=tuple(_choose(definition, layers, tools.index, progress)),
+        sources=tuple(_sources(definition, tools.index)),
+    )
+    return check(Reading(lock, ()), cell=definition.cell, digest=definition.digest)
+
+
+@contextmanager
+def _step(progress: Progress, text: str) -> Iterator[None]:
+    task = progress.task(text)
+    try:
+        yield
+    finally:
+        task.finish()
+
+
+def _empty(definition: Definition) -> Lock:
+    cell = definition.cell
+    return Lock(
+        image=definition.image.name,
+        cell=cell.id,
+        cell_digest=definition.digest,
+        epoch=definition.image.epoch,
+        base=None,
+        debs={},
+        pip=(),
+    )
+
+
+def _compile(
+    definition: Definition, resolver: Resolver, progress: Progress
+) -> Mapping[str, tuple[Pin, ...]]:
+    """Return the pins of each layer; a distribution belongs to the first layer that needs it."""
+    decided = definition.constraints
+    taken: dict[str, Pin] = {}
+    layers = {}
+    for layer in definition.image.layers:
+        with _step(progress, f"resolving the pip layer {layer.name}"):
+            text = resolver.compile(layer.name, _requirements(definition, layer), decided)
+        found = pins(text)
+        layers[layer.name] = tuple(pin for pin in found if pin.name not in taken)
+        taken |= {pin.name: pin for pin in found}
+        decided = definition.constraints + "".join(
+            f"{pin.name}=={pin.version}\n" for pin in sorted(taken.values(), key=_by_name)
+        )
+    return layers
+
+
+def _requirements(definition: Definition, layer: PipLayerDefinition) -> str:
+    file = layer.requirements.rpartition("/")[2]
+    return "".join(f"{line}\n" for line in definition.names(file))
+
+
+def _by_name(pin: Pin) -> str:
+    return pin.name
+
+
+def _choose(
+    definition: Definition,
+    layers: Mapping[str, tuple[Pin, ...]],
+    index: Index,
+    progress: Progress,
+) -> Iterator[PipLayer]:
+    tags = tags_of(definition.cell)
+    total = sum(len(layer) for layer in layers.values())
+    task = progress.task("choosing one file for each distribution", total=total)
+    for name, layer in layers.items():
+        locked, files = [], []
+        for pin in layer:
+            chosen = choose(pin, index.candidates(pin.name, pin.version), tags)
+            locked.append(locked_pin(pin, chosen))
+            files.append(artifact(pin.name, pin.version, chosen, size=index.size(chosen)))
+            task.advance(1)
+        yield PipLayer(name=name, requirements=render(locked), artifacts=tuple(files))
+    task.finish()
+
+
+def _sources(definition: Definition, index: Index) -> Iterator[Artifact]:
+    for name, version in definition.sources.items():
+        chosen = choose_sdist(name, version, index.candidates(name, str(version)))
+        yield artifact(name, str(version), chosen, size=index.size(chosen))

@@ -1,0 +1,141 @@
+"""What goes into a lock: the parts of a definition, and the file that is chosen for each pin."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from packaging.tags import Tag
+from packaging.utils import (
+    InvalidSdistFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+)
+from packaging.version import Version
+
+from builder.domain.artifact import Artifact, ArtifactKind
+from builder.domain.definition import ImageDefinition
+from builder.domain.lock_problems import cell_digest
+from builder.domain.matrix import Cell
+from builder.domain.requirement_files import Pin, names
+from builder.domain.wheel_tags import Candidate, best_wheel
+from builder.errors import DataError
+
+DEB_GROUPS = ("essential", "base", "toolchain")
+SOURCES = "sources.in"
+_TORCH_INDEX = "https://download.pytorch.org/whl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """All that people wrote about one cell; `requirements` maps a file's name to its text."""
+
+    cell: Cell
+    image: ImageDefinition
+    requirements: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Return the digest that ties a lock to this definition."""
+        return cell_digest(self.cell, self.image, self.requirements)
+
+    def names(self, file: str) -> tuple[str, ...]:
+        """Return the entries of a requirement file; none where the cell has no such file."""
+        return names(self.requirements.get(file, ""), python=str(self.cell.python))
+
+    @property
+    def deb_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the packages of each group, in the order of installation."""
+        return {group: self.names(f"{group}.apt") for group in DEB_GROUPS}
+
+    @property
+    def sources(self) -> Mapping[str, Version]:
+        """Return the distributions that are compiled from their sdist."""
+        packages = {canonicalize_name(name): row for name, row in self.cell.packages.items()}
+        declared = (canonicalize_name(name) for name in self.names(SOURCES))
+        return {name: packages[name] for name in declared if name in packages}
+
+    @property
+    def constraints(self) -> str:
+        """Return the versions that the matrix decides, as pip's constraints."""
+        decided = {"torch": self.cell.torch, **self.cell.packages, **self.cell.pins}
+        return "".join(
+            f"{name}=={version}\n"
+            for name, version in sorted(decided.items())
+            if canonicalize_name(name) not in self.sources
+        )
+
+
+def requirement_names(image: ImageDefinition) -> tuple[str, ...]:
+    """Return the names of the requirement lists of an image, by which a Definition holds them."""
+    layers = (layer.requirements.rpartition("/")[2] for layer in image.layers)
+    return (*(f"{group}.apt" for group in DEB_GROUPS), *layers, SOURCES)
+
+
+def requirement_file(name: str, cell: str, present: Iterable[str]) -> str:
+    """Return which file holds the list `name` (torch.in) for a cell: its own one comes first."""
+    stem, _, ending = name.rpartition(".")
+    own = f"{stem}.{cell}.{ending}"
+    return own if own in set(present) else name
+
+
+def choose(pin: Pin, candidates: Iterable[Candidate], tags: tuple[Tag, ...]) -> Candidate:
+    """Return the one wheel for a pin that the cell's pip would take; none is a DataError.
+
+    Only files with a hash that pip-compile listed are considered.
+    """
+    listed = [candidate for candidate in candidates if candidate.sha256 in pin.hashes]
+    best = best_wheel(listed, tags)
+    if best is None:
+        message = f"{pin.name}=={pin.version}: the index has no wheel that the cell can install"
+        raise DataError(message, hint="pin another version in requirements/, with the reason")
+    return best
+
+
+def choose_sdist(name: str, version: Version, candidates: Iterable[Candidate]) -> Candidate:
+    """Return the sdist of a distribution; none is a DataError."""
+    found = {candidate.filename: candidate for candidate in candidates if _is_sdist(candidate)}
+    if not found:
+        message = f"{name}=={version}: the index has no sdist of it"
+        raise DataError(message, hint="check the version in matrix.yaml")
+    return found[min(found, key=lambda filename: (not filename.endswith(".tar.gz"), filename))]
+
+
+def _is_sdist(candidate: Candidate) -> bool:
+    try:
+        parse_sdist_filename(candidate.filename)
+    except InvalidSdistFilename:
+        return False
+    return True
+
+
+def artifact(name: str, version: str, candidate: Candidate, *, size: int) -> Artifact:
+    """Return the locked form of a chosen file: where it comes from, without any mirror's name.
+
+    A version with a local label (2.13.0+cpu) is torch's own build, which torch's index serves.
+    """
+    label = Version(version).local
+    wheel = candidate.filename.endswith(".whl")
+    plain = Artifact(
+        kind=ArtifactKind.WHEEL if wheel else ArtifactKind.SDIST,
+        name=canonicalize_name(name),
+        version=version,
+        filename=candidate.filename,
+        sha256=candidate.sha256,
+        size=size,
+        channel="package-index",
+    )
+    if label is None:
+        return plain
+    location = f"{_TORCH_INDEX}/{label}/{quote(candidate.filename)}"
+    return replace(plain, channel="torch-index", location=location)
+
+
+def locked_pin(pin: Pin, chosen: Candidate) -> Pin:
+    """Return a pin with the one hash that was chosen, and origins as people know them."""
+    origins = (
+        origin.replace("-r ", "requirements/", 1)
+        for origin in pin.via
+        for origin in origin.split(", ")
+        if not origin.startswith("-c ")
+    )
+    return replace(pin, hashes=(chosen.sha256,), via=tuple(sorted(set(origins))))
