@@ -51,4 +51,4 @@ class Progress:
         rate = (self._done - self._already) / max(elapsed, 1e-9)
         left = int((self._total - self._done) / max(rate, 1e-9))
         clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
-        return f"{self._done}/{self._total} samples, {rate:.2f} samples/s, {clock} left"
+        return f"{self._done}/{self._total} samples, {rate:.3g} samples/s, {clock} left"
