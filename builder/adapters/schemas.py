@@ -10,21 +10,22 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from builder.adapters.yaml_files import Document, JSONValue
-from builder.domain.fault import Fault, FieldPath, did_you_mean
+from builder.domain.fault import Fault, FieldPath, did_you_mean, nearest
+
+
+_MISSING = "is missing"
 
 
 def faults(document: Document, schema: str) -> list[Fault]:
     """Return all that `document` has against `schema` (`matrix`, `image`), in file order."""
     if document.faults and document.value is None:
         return list(document.faults)
+    errors = list(validator(schema).iter_errors(document.value))
     quoted = {fault.where for fault in document.faults}
-    found = [
-        fault
-        for error in validator(schema).iter_errors(document.value)
-        for fault in _in_words(error)
-        if fault.where not in quoted
-    ]
-    return list(dict.fromkeys([*document.faults, *found]))
+    found = [fault for error in errors for fault in _in_words(error) if fault.where not in quoted]
+    meant = {where for error in errors for where in _meant(error)}
+    kept = [fault for fault in found if fault.message != _MISSING or fault.where not in meant]
+    return list(dict.fromkeys([*document.faults, *kept]))
 
 
 @cache
@@ -48,11 +49,11 @@ def _in_words(error: ValidationError) -> Iterator[Fault]:
         yield from _unknown_fields(error, where)
     elif error.validator == "required":
         name = error.message.split("'")[1]
-        yield Fault((*where, name), "is missing")
+        yield Fault((*where, name), _MISSING)
     elif error.validator == "enum":
         known = [str(value) for value in cast("list[str]", error.validator_value)]
-        nearest = did_you_mean(str(error.instance), known)
-        yield Fault(where, f"must be one of {', '.join(known)}, not {_shown(error)}{nearest}")
+        hint = did_you_mean(str(error.instance), known)
+        yield Fault(where, f"must be one of {', '.join(known)}, not {_shown(error)}{hint}")
     elif error.validator == "uniqueItems":
         yield Fault(where, "holds a value twice")
     else:
@@ -60,11 +61,24 @@ def _in_words(error: ValidationError) -> Iterator[Fault]:
 
 
 def _unknown_fields(error: ValidationError, where: FieldPath) -> Iterator[Fault]:
-    known = list(cast("Mapping[str, JSONValue]", _schema(error)["properties"]))
+    known = _fields(error)
     for name in cast("Mapping[str, JSONValue]", error.instance):
         if name not in known:
-            nearest = did_you_mean(name, known) or f"; known are {', '.join(known)}"
-            yield Fault((*where, name), f"is no field of this file{nearest}")
+            hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+            yield Fault((*where, name), f"is no field here{hint}")
+
+
+def _meant(error: ValidationError) -> Iterator[FieldPath]:
+    """Yield the fields that unknown ones are meant to be: those are not missing, but mistyped."""
+    if error.validator == "additionalProperties":
+        for name in cast("Mapping[str, JSONValue]", error.instance):
+            near = nearest(name, _fields(error))
+            if near and near != name:
+                yield (*error.absolute_path, near)
+
+
+def _fields(error: ValidationError) -> list[str]:
+    return list(cast("Mapping[str, JSONValue]", _schema(error)["properties"]))
 
 
 def _wanted(error: ValidationError) -> str:

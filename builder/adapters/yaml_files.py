@@ -29,10 +29,9 @@ class Document:
 
     def line(self, where: FieldPath) -> int:
         """Return the line of a field, or that of the nearest one around it."""
-        for depth in range(len(where), 0, -1):
-            if where[:depth] in self.lines:
-                return self.lines[where[:depth]]
-        return 1
+        while where not in self.lines:
+            where = where[:-1]
+        return self.lines[where]
 
 
 def read(path: Path) -> Document:

@@ -25,7 +25,12 @@ def field_name(where: FieldPath) -> str:
     return text.removeprefix(".")
 
 
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """Return the known word that is most like `word`, if one is like it at all."""
+    return next(iter(get_close_matches(word, sorted(known), n=1)), None)
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return `; did you mean X?` for the nearest of the known words, or nothing."""
-    near = get_close_matches(word, sorted(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""
