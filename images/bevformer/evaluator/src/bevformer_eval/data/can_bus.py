@@ -75,7 +75,9 @@ def with_pose(measured: np.ndarray, ego2global: RigidTransform) -> np.ndarray:
     """Return the (18,) vector with the position, orientation and heading of the ego pose, as upstream's dataset."""
     result = measured.copy()
     result[:3] = ego2global.translation
-    result[3:7] = ego2global.rotation
+    # Upstream assigns a pyquaternion object to the four places; numpy takes its float, which is the
+    # scalar part, and fills all four with it. The published result was computed so.
+    result[3:7] = ego2global.rotation[0]
     degrees = yaw(ego2global) / math.pi * 180
     if degrees < 0:
         degrees += 360
