@@ -39,6 +39,18 @@ class OpWheels:
         message = f"op wheel {name}: expected sha256 {expected}, got {got}; it was set aside"
         raise IntegrityError(message, hint="run the same command again: it is compiled anew")
 
+    def fault(self, key: str) -> str:
+        """Return what is wrong with the wheel under `key`, or nothing."""
+        try:
+            record = self.record(key)
+            if record is None:
+                return "its record is missing"
+            with self._folders["ops"].sub(key) as folder:
+                got = self._hash(folder, record[0])
+        except (OSError, ValueError):
+            return "it is no op wheel"
+        return "" if got == record[1] else f"expected sha256 {record[1]}, got {got}"
+
     def record(self, key: str) -> tuple[str, str] | None:
         """Return file name and sha256 of the wheel under `key`, or None."""
         if not _KEY.fullmatch(key):

@@ -4,6 +4,7 @@
     ops/KEY/             one op wheel under its true file name, and its sha256
     partial/             downloads under way, each locked by whoever makes it
     quarantine/          wrong bytes, set aside
+    complete/            which digests were all here for a lock, when it was fetched
     leases/, locks/      which processes live, and what they need
     tmp/                 files being copied in
 
@@ -35,9 +36,9 @@ from builder.adapters.op_wheels import OpWheels
 from builder.domain.artifact import Artifact
 from builder.errors import IntegrityError, NetworkError, StorageError
 
-FOLDERS = ("objects", "ops", "partial", "quarantine", "leases", "locks", "tmp")
+FOLDERS = ("objects", "ops", "partial", "quarantine", "complete", "leases", "locks", "tmp")
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
 
@@ -128,6 +129,13 @@ class Store:
         with source, storage_errors(self._root):
             return self.ops.add(key, path.name, source)
 
+    def note_complete(self, name: str, digests: Iterable[str]) -> None:
+        """Record that `digests` are all here for the lock `name`, so that a loss is noticed."""
+        with storage_errors(self._root), self.scratch() as (made, file):
+            file.write("".join(f"{digest}\n" for digest in sorted(set(digests))).encode())
+            make_durable(file)
+            self.folders["tmp"].move(made, self.folders["complete"], single(name))
+
     @contextmanager
     def lease(self, digests: Iterable[str]) -> Iterator[None]:
         """Keep `gc` from removing `digests` for as long as the block, or this process, lives."""
@@ -149,8 +157,10 @@ class Store:
         """Make a file in tmp/ and give its name and handle; it is gone after the block."""
         name = secrets.token_hex(16)
         tmp = self.folders["tmp"]
-        with tmp.new(name) as file:
-            try_lock(file)  # says that we live
+        with locked(self.folders["locks"], GC_LOCK, shared=True):
+            made = tmp.new(name)
+            try_lock(made)  # says that we live
+        with made as file:
             try:
                 yield name, file
             finally:
@@ -168,7 +178,7 @@ class Store:
 
     def shard(self, sha256: str, *, create: bool = False) -> Folder:
         """Open the directory of objects in which `sha256` lies or will lie."""
-        if not _SHA256.fullmatch(sha256):
+        if not SHA256.fullmatch(sha256):
             message = f"{sha256!r} is not a sha256"
             raise ValueError(message)
         return self.folders["objects"].sub(sha256[:2], create=create)

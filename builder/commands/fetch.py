@@ -113,6 +113,11 @@ def everything(lock: Lock, store: Store) -> tuple[Artifact, ...]:
     return tuple(known.values())
 
 
+def complete_name(lock: Lock) -> str:
+    """Return under which name a store notes that it has all of `lock`."""
+    return f"{lock.image}-{lock.cell}"
+
+
 def _missing(lock: Lock, store: Store) -> tuple[Artifact, ...]:
     return tuple(one for one in everything(lock, store) if not store.has(one.sha256))
 
@@ -128,10 +133,15 @@ def _manifests(lock: Lock, tools: Tools) -> dict[str, CellarError]:
         ]
         if not wanted:
             return failures
-        jobs, unreachable = _locate(wanted, tools)
-        failures |= unreachable
-        if jobs:
-            failures |= tools.downloader.download(jobs, tools.progress)
+        failures |= bring(wanted, tools)
+
+
+def bring(wanted: Sequence[Artifact], tools: Tools) -> dict[str, CellarError]:
+    """Find and download `wanted` without further ado; return why some failed, by sha256."""
+    jobs, failures = _locate(wanted, tools)
+    if jobs:
+        failures |= tools.downloader.download(jobs, tools.progress)
+    return failures
 
 
 def _locate(wanted: Sequence[Artifact], tools: Tools) -> tuple[list[Job], dict[str, CellarError]]:
@@ -208,10 +218,14 @@ def _remedies(
 
 def _report(lock: Lock, tools: Tools, todo: FetchPlan, took: Iterable[Artifact]) -> Fetched:
     store = tools.store
+    remaining = _missing(lock, store)
+    if todo.missing and not remaining:
+        digests = [one.sha256 for one in everything(lock, store)]
+        store.note_complete(complete_name(lock), digests)
     quoted = [one for one in lock.artifacts() if one.quoted and store.has(one.sha256)]
     return Fetched(
         plan=todo,
         took=tuple(took),
-        remaining=_missing(lock, store),
+        remaining=remaining,
         confirmed=tuple(replace(one, quoted=False, size=store.size(one.sha256)) for one in quoted),
     )

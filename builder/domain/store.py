@@ -16,16 +16,21 @@ class Fault(StrEnum):
     CORRUPT = "corrupt"  # its bytes do not have its digest
     MISSING = "missing"  # a lock needs it and it is not there
     FOREIGN = "foreign"  # a link, a folder or a name that the store never writes
-    WRITABLE = "writable"  # the bytes are right, the mode invites a change
+    MODE = "mode"  # the bytes may be right, but they can be changed, or not be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One fault in the store: `name` is a sha256 or a path in the store, `detail` is for people."""
+    """One fault in the store: `name` is a path below its root, `detail` is for people."""
 
     fault: Fault
     name: str
     detail: str
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the object that the fault is about, or nothing."""
+        return self.name.rpartition("/")[2] if self.name.startswith("objects/") else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,10 @@ class Store(Protocol):
         """Keep the op wheel `path` under `key`; other bytes under a kept key are refused."""
         ...
 
+    def note_complete(self, name: str, digests: Iterable[str]) -> None:
+        """Record that `digests` are all here for the lock `name`, so that a loss is noticed."""
+        ...
+
     def lease(self, digests: Iterable[str]) -> AbstractContextManager[None]:
         """Keep `gc` from removing `digests` for as long as the block, or this process, lives."""
         ...
@@ -85,16 +94,16 @@ class StoreCare(Protocol):
         """Return the digests that the store holds, sorted."""
         ...
 
-    def size(self, sha256: str) -> int | None:
-        """Return the size in bytes of what stands under this digest, or None."""
-        ...
-
     def check(self, sha256: str) -> Finding | None:
         """Hash what stands under this digest; return what is wrong with it."""
         ...
 
     def check_rest(self) -> list[Finding]:
-        """Return what is wrong with op wheels, and what in the store never belonged there."""
+        """Return faults of op wheels, inputs that vanished, and things that never belonged."""
+        ...
+
+    def complete(self, name: str) -> list[str]:
+        """Return the digests that were noted for the lock `name`, or none."""
         ...
 
     def mend(self, finding: Finding) -> None:
@@ -105,7 +114,9 @@ class StoreCare(Protocol):
         """Return the space taken by each kind of thing."""
         ...
 
-    def collect(self, live: Collection[str], *, idle_days: int, dry_run: bool) -> list[Usage]:
+    def collect(
+        self, live: Collection[str], *, idle_days: float, dry_run: bool = False
+    ) -> list[Usage]:
         """Remove objects neither `live` nor leased, and leftovers; return what went.
 
         Op wheels and set-aside bytes go when nobody used them for `idle_days`.
