@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from builder.adapters import process
@@ -51,16 +52,16 @@ class ChannelSettings:
 
 def read_settings() -> ChannelSettings:
     """Ask pip, apt and the environment of this host."""
+    questions = (
+        [sys.executable, "-m", "pip", "config", "list"],
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)"],
+        ["apt-config", "shell", *_apt_proxy("HTTP"), *_apt_proxy("HTTPS")],
+    )
+    with ThreadPoolExecutor(len(questions)) as pool:
+        pip, targets, proxies = pool.map(_ask, questions)
     return ChannelSettings(
-        pip=parse_pip(_ask([sys.executable, "-m", "pip", "config", "list"])),
-        apt=AptSettings(
-            mirrors=parse_apt(
-                _ask(["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)"])
-            ),
-            proxies=parse_apt_proxies(
-                _ask(["apt-config", "shell", *_apt_proxy("HTTP"), *_apt_proxy("HTTPS")])
-            ),
-        ),
+        pip=parse_pip(pip),
+        apt=AptSettings(mirrors=parse_apt(targets), proxies=parse_apt_proxies(proxies)),
         overrides=parse_overrides(variables()),
     )
 

@@ -15,6 +15,7 @@ from builder.domain.image_parts import repository
 from builder.domain.progress import Progress
 
 _INDEXED = "package-index"
+_PACKAGES = {ArtifactKind.WHEEL, ArtifactKind.SDIST}
 _REGISTRY_HOSTS = {"docker.io": "registry-1.docker.io"}  # the API answers under another name
 _PROBES_AT_ONCE = 16
 
@@ -27,14 +28,15 @@ class Channels:
 
     def locate(self, artifacts: Sequence[Artifact], progress: Progress) -> Mapping[str, Found]:
         """Return where each artifact (by sha256) lies on hosts that answer."""
-        indexed = [one for one in artifacts if one.channel == _INDEXED]
+        packages = [one for one in artifacts if one.kind in _PACKAGES]
         found = {one.sha256: self._place(one) for one in artifacts if one.channel != _INDEXED}
         task = progress.task(f"looking for {len(artifacts)} inputs")
         try:
-            if indexed:
+            if packages:
                 override = self._settings.overrides.get(_INDEXED, ())
                 index = PackageIndex(self._settings.pip, override=override)
-                found |= index.locate(indexed, task)
+                indexed = index.locate(packages, task)
+                found |= {one.sha256: _both(indexed, found, one) for one in packages}
             return self._reachable(found)
         finally:
             task.finish()
@@ -96,6 +98,17 @@ def _at_url(artifact: Artifact, mirrors: Iterable[str]) -> Found:
     ]
     own = Location(url=artifact.location, label=public(artifact.location))
     return Found(locations=(*mirrored, own))
+
+
+def _both(indexed: Mapping[str, Found], placed: Mapping[str, Found], artifact: Artifact) -> Found:
+    """Join what pip's sources have of a package with the URL that its lock names, if any.
+
+    A mirror or a folder of the host may well hold a file of torch's own index; its hash tells.
+    """
+    mine, named = indexed[artifact.sha256], placed.get(artifact.sha256)
+    if named is None:
+        return mine
+    return Found(locations=mine.locations + named.locations, problem=named.problem)
 
 
 def _host(url: str) -> str:

@@ -1,6 +1,6 @@
 """`fetch`: bring every locked input into the store, or say in one message what cannot be had."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +25,22 @@ from builder.errors import CellarError, IntegrityError, NetworkError, StorageErr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What a fetch works with; `engine_path` is where the engine will unpack."""
+class Network:
+    """What reaches out: one configuration of channels, and the downloads from them."""
 
-    store: Store
     finder: Finder
     downloader: Downloader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a fetch works with.
+
+    `network` is asked only when something is missing; `engine_path` is where the engine unpacks.
+    """
+
+    store: Store
+    network: Callable[[], Network]
     disk: Disk
     progress: Progress
     engine_path: Path
@@ -38,9 +48,14 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is to be fetched, and how: `keep_going` takes what can be had although not all can."""
+    """What is to be fetched, and how.
+
+    `plan_only` stops before the first byte of an input; `keep_going` takes what can be had
+    although not all can; `ignore_space` goes on where the disk seems too small.
+    """
 
     lock: Lock
+    plan_only: bool = False
     keep_going: bool = False
     ignore_space: bool = False
 
@@ -74,8 +89,10 @@ def fetch(wish: Wish, tools: Tools) -> Fetched:
         _announce(todo, wish, tools)
         if not wish.keep_going:
             _refuse(lock, failures)
+        if wish.plan_only:
+            return _report(lock, tools, todo, ())
         if jobs:
-            failures |= tools.downloader.download(jobs, tools.progress)
+            failures |= tools.network().downloader.download(jobs, tools.progress)
         _refuse(lock, failures)
         return _report(lock, tools, todo, todo.missing)
 
@@ -140,12 +157,12 @@ def bring(wanted: Sequence[Artifact], tools: Tools) -> dict[str, CellarError]:
     """Find and download `wanted` without further ado; return why some failed, by sha256."""
     jobs, failures = _locate(wanted, tools)
     if jobs:
-        failures |= tools.downloader.download(jobs, tools.progress)
+        failures |= tools.network().downloader.download(jobs, tools.progress)
     return failures
 
 
 def _locate(wanted: Sequence[Artifact], tools: Tools) -> tuple[list[Job], dict[str, CellarError]]:
-    found = tools.finder.locate(wanted, tools.progress) if wanted else {}
+    found = tools.network().finder.locate(wanted, tools.progress) if wanted else {}
     jobs, failures = [], dict[str, CellarError]()
     for artifact in wanted:
         place = found[artifact.sha256]

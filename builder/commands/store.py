@@ -1,7 +1,7 @@
 """`store`: hash all that is kept, heal it, say what takes how much room, remove what none needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from builder.commands.fetch import Tools, bring, complete_name, everything
 from builder.domain.lockfile import Lock
@@ -24,7 +24,7 @@ class Verified:
     findings: tuple[Finding, ...]
     healed: tuple[Finding, ...] = ()
     set_aside: tuple[Finding, ...] = ()
-    unhealed: Mapping[str, CellarError] | None = None
+    unhealed: Mapping[str, CellarError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

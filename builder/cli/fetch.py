@@ -1,0 +1,107 @@
+"""`cellar fetch`: every input of a cell in the store, or one message about all that is not."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from builder.adapters.folder_import import FolderImport
+from builder.cli import storage, wiring
+from builder.cli.selection import add_cell_options, select
+from builder.commands.fetch import Fetched, Wish, fetch, import_from
+from builder.domain.artifact import Artifact
+from builder.domain.fetch import readable
+from builder.errors import NetworkError
+
+_SHOWN = 12  # names in a message for people; --json has them all
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cellar fetch`."""
+    add_cell_options(parser)
+    parser.add_argument(
+        "--from",
+        dest="folder",
+        type=Path,
+        metavar="FOLDER",
+        help="take missing inputs by hash from the files in FOLDER, at any depth; no network",
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="say what would be downloaded, and stop there"
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="take what can be had although not all can"
+    )
+    parser.add_argument(
+        "--ignore-space", action="store_true", help="go on where the disk seems too small"
+    )
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Fetch, or import; 0 when the store has all of the cell's lock."""
+    selection = select(args)
+    lock = wiring.lock(args.image, selection.cell)
+    tools = storage.fetch_tools()
+    if args.folder:
+        done = import_from(lock, FolderImport(args.folder), tools)
+    else:
+        wish = Wish(
+            lock=lock,
+            plan_only=args.plan,
+            keep_going=args.keep_going,
+            ignore_space=args.ignore_space,
+        )
+        done = fetch(wish, tools)
+    say = tools.progress.say
+    _tell(done, say)
+    if args.json:
+        sys.stdout.write(json.dumps(_document(done), indent=2) + "\n")
+    if done.remaining and not args.plan:
+        message = f"{len(done.remaining)} inputs of {lock.cell} remain: {_names(done.remaining)}"
+        hint = "`cellar fetch` without --from says where each one should be"
+        raise NetworkError(message, hint=hint)
+    return 0
+
+
+def _tell(done: Fetched, say: Callable[[str], None]) -> None:
+    if done.took:
+        size = sum(one.size or 0 for one in done.took)
+        say(f"took {len(done.took)} inputs ({readable(size)}): {_names(done.took)}")
+    elif not done.remaining:
+        say(f"all {done.plan.present} inputs are in the store")
+    if done.confirmed:
+        say(f"{len(done.confirmed)} quoted hashes are confirmed: {_names(done.confirmed)}")
+
+
+def _names(artifacts: Iterable[Artifact]) -> str:
+    names = [artifact.filename for artifact in artifacts]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _document(done: Fetched) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "plan": {
+            "present": done.plan.present,
+            "missing": len(done.plan.missing),
+            "download_bytes": done.plan.download,
+            "unsized": done.plan.unsized,
+            "unpacked_bytes_estimate": done.plan.unpacked,
+        },
+        "took": [_row(one) for one in done.took],
+        "remaining": [_row(one) for one in done.remaining],
+        "confirmed": [_row(one) for one in done.confirmed],
+    }
+
+
+def _row(artifact: Artifact) -> dict[str, object]:
+    return {
+        "filename": artifact.filename,
+        "kind": artifact.kind.value,
+        "sha256": artifact.sha256,
+        "size": artifact.size,
+        "channel": artifact.channel,
+    }
