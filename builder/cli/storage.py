@@ -14,7 +14,7 @@ from builder.domain.lockfile import Lock
 from builder.errors import DataError
 
 
-def store_path() -> Path:
+def folder() -> Path:
     """Return CELLAR_STORE, or the store in the user's cache directory."""
     chosen = environment.variable("CELLAR_STORE")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cellar") / "store"
@@ -23,7 +23,7 @@ def store_path() -> Path:
 @cache
 def store() -> Store:
     """Return the store of this process."""
-    return Store(store_path())
+    return Store(folder())
 
 
 def fetch_tools() -> Tools:
