@@ -1,0 +1,174 @@
+"""Single functions of an ELF file, decoded instruction by instruction when a judgement asks."""
+
+from functools import lru_cache
+
+import numpy as np
+from iced_x86 import (
+    Code,
+    Decoder,
+    FlowControl,
+    Formatter,
+    FormatterSyntax,
+    Instruction,
+    InstructionInfoFactory,
+    OpAccess,
+    OpKind,
+    Register,
+)  # fmt: skip
+
+from builder.adapters import elf_tables
+from builder.adapters.code_map import CodeMap
+from builder.adapters.disassembler import Survey
+from builder.adapters.elf import ElfFile
+from builder.adapters.instruction_set import BITS_BY_CODE
+from builder.adapters.references import connect
+from builder.domain.audit.program import Body, Label, Site
+
+_BRANCHES = (
+    FlowControl.CALL, FlowControl.UNCONDITIONAL_BRANCH, FlowControl.CONDITIONAL_BRANCH,
+)  # fmt: skip
+_INDIRECT = (FlowControl.INDIRECT_CALL, FlowControl.INDIRECT_BRANCH)
+_WRITES = (OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE)
+_WEAK = 2
+
+
+class ElfFunctions:
+    """The FunctionReader of one ELF file."""
+
+    def __init__(self, elf: ElfFile, code: CodeMap, found: Survey) -> None:
+        self._elf = elf
+        self._code = code
+        self._slots = _slot_table(code)
+        self._units = elf_tables.units(code.symbols)
+        self._references = connect(code, found)
+        self._formatter = Formatter(FormatterSyntax.GAS)
+        self._formatter.rip_relative_addresses = True
+        self._factory = InstructionInfoFactory()
+        self.body = lru_cache(maxsize=65536)(self._body)
+        self.label = lru_cache(maxsize=65536)(self._label)
+
+    def callees(self, index: int) -> list[int]:
+        """Return the functions that one may call or jump to."""
+        return self._references.callees.of(index)
+
+    def callers(self, index: int) -> list[int]:
+        """Return the functions that may call or jump to one."""
+        return self._references.callers.of(index)
+
+    def takers(self, index: int) -> list[int]:
+        """Return the functions that may take the address of one."""
+        return self._references.takers.of(index)
+
+    def takes(self, index: int) -> list[int]:
+        """Return the functions whose address one may take."""
+        return self._references.takes.of(index)
+
+    def users(self, address: int) -> list[int]:
+        """Return the functions that may have the data at `address` as an operand."""
+        return self._references.users(address)
+
+    def _label(self, index: int) -> Label:
+        row, table = int(self._code.rows[index]), self._code.symbols
+        address = int(self._code.starts[index])
+        if row < 0:
+            return Label(symbol="", unit="", address=address)
+        symbol = table.rows[row]
+        unit = int(self._units[row])
+        return Label(
+            symbol=self._elf.text_at(table.names_at + int(symbol["name"])),
+            unit=self._elf.text_at(table.names_at + int(table.rows["name"][unit]))
+            if unit >= 0
+            else "",
+            address=address,
+            weak=int(symbol["info"]) >> 4 == _WEAK,
+        )
+
+    def _body(self, index: int) -> Body:
+        start, end = int(self._code.starts[index]), int(self._code.ends[index])
+        decoder = Decoder(64, self._elf.bytes_at(start, end - start), ip=start)
+        calls: set[int] = set()
+        takes: set[int] = set()
+        writes: set[int] = set()
+        imports: set[str] = set()
+        sites: list[Site] = []
+        for instruction in decoder:
+            bits = BITS_BY_CODE.get(instruction.code, 0)
+            if bits:
+                sites.append(self._site(instruction, bits))
+            flow = instruction.flow_control
+            if flow in _BRANCHES and instruction.op0_kind == OpKind.NEAR_BRANCH64:
+                target = instruction.near_branch_target
+                if not start <= target < end:
+                    self._branch(target, calls, imports)
+            elif instruction.is_ip_rel_memory_operand:
+                target = instruction.ip_rel_memory_address
+                if flow in _INDIRECT:
+                    self._through(target, calls, imports)
+                elif instruction.code in (Code.LEA_R64_M, Code.LEA_R32_M):
+                    self._take(target, takes, writes)
+                else:
+                    self._touch(instruction, target, takes, writes)
+        return Body(
+            calls=frozenset(calls),
+            takes=frozenset(takes),
+            writes=frozenset(writes),
+            imports=frozenset(imports),
+            sites=tuple(sites),
+        )
+
+    def _site(self, instruction: Instruction, bits: int) -> Site:
+        text = " ".join(self._formatter.format(instruction).split())
+        return Site(address=int(instruction.ip), text=text, bits=bits)
+
+    def _region(self, address: int) -> int:
+        return int(self._code.index_of(np.array([address], dtype=np.uint64))[0])
+
+    def _branch(self, target: int, calls: set[int], imports: set[str]) -> None:
+        slot = self._code.stubs.get(target)
+        if slot is not None:
+            self._through(slot, calls, imports)
+            return
+        at = int(np.searchsorted(self._code.starts, target, side="right")) - 1
+        if at >= 0 and target < int(self._code.ends[at]):
+            calls.add(at)  # a jump into the midst of a function (its .cold part) counts too
+
+    def _through(self, slot: int, calls: set[int], imports: set[str]) -> None:
+        target, symbol = self._slots.get(slot, (0, 0))
+        if target:
+            index = self._region(target)
+            if index >= 0:
+                calls.add(index)
+        elif symbol:
+            table = self._code.dynamic
+            imports.add(self._elf.text_at(table.names_at + int(table.rows["name"][symbol])))
+
+    def _take(self, target: int, takes: set[int], writes: set[int]) -> None:
+        index = self._region(target)
+        if index >= 0:
+            takes.add(index)
+        elif self._is_memory(target):
+            writes.add(target)
+
+    def _touch(
+        self, instruction: Instruction, target: int, takes: set[int], writes: set[int]
+    ) -> None:
+        pointed, _ = self._slots.get(target, (0, 0))
+        if pointed:  # the GOT holds the address of a function or of data
+            self._take(pointed, takes, writes)
+        elif self._is_memory(target) and self._access(instruction) in _WRITES:
+            writes.add(target)
+
+    def _access(self, instruction: Instruction) -> int:
+        for used in self._factory.info(instruction).used_memory():
+            if used.base in (Register.RIP, Register.NONE):
+                return int(used.access)
+        return int(OpAccess.NONE)
+
+    def _is_memory(self, address: int) -> bool:
+        return any(s.address <= address < s.end for s in self._elf.memory)
+
+
+def _slot_table(code: CodeMap) -> dict[int, tuple[int, int]]:
+    table = code.relocations
+    rows = zip(table.slots.tolist(), table.targets.tolist(), table.symbols.tolist(), strict=True)
+    return {slot: (target, symbol) for slot, target, symbol in rows}
