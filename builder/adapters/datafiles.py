@@ -44,6 +44,20 @@ def load_image(path: Path) -> ImageDefinition:
     return decode.image(cast("ImageDocument", document.value))
 
 
+def format_file(path: Path) -> bool:
+    """Rewrite a data file in its one canonical form, and say whether that changed a byte.
+
+    The comment lines that a file begins with stay; a file with faults of YAML is a DataError.
+    """
+    document = yaml_files.read(path)
+    _refuse(document, document.faults)
+    before = path.read_text(encoding="utf-8")
+    after = yaml_files.header(before) + yaml_files.canonical(document.value)
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+    return after != before
+
+
 def _other_name(document: Document, field: str) -> Iterator[Fault]:
     folder = document.path.absolute().parent.name
     if isinstance(document.value, Mapping) and document.value.get(field, folder) != folder:

@@ -12,7 +12,6 @@ from jsonschema.exceptions import ValidationError
 from builder.adapters.yaml_files import Document, JSONValue
 from builder.domain.fault import Fault, FieldPath, did_you_mean, nearest
 
-
 _MISSING = "is missing"
 
 

@@ -25,6 +25,7 @@ VERBS = {
     "audit": "say which CPUs and GPUs the binaries of an image need",
     "verify": "run the image's tests and record the evidence",
     "reproduce": "rebuild an image and say what differs",
+    "doctor": "hold this host against the cells, and name each remedy",
     "host": "say what this host has and lacks, and install it",
 }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from builder.adapters import datafiles, environment, host_facts
 from builder.cli import wiring
@@ -52,11 +53,15 @@ def request(args: argparse.Namespace) -> Request:
 
 
 def matrix(args: argparse.Namespace) -> Matrix:
-    """Read the matrix of --image; an unknown image is a UsageError that lists those there are."""
+    """Read the matrix of --image."""
+    return datafiles.load_matrix(image_folder(args.image) / "matrix.yaml")
+
+
+def image_folder(name: str) -> Path:
+    """Return the folder of an image; an unknown one is a UsageError that lists those there are."""
     folder = wiring.root() / "images"
-    path = folder / args.image / "matrix.yaml"
-    if not path.is_file():
-        known = sorted(found.parent.name for found in folder.glob("*/matrix.yaml"))
-        message = f"no image is called {args.image!r}{did_you_mean(args.image, known)}"
+    known = sorted(path.parent.name for path in folder.glob("*/matrix.yaml"))
+    if name not in known:
+        message = f"no image is called {name!r}{did_you_mean(name, known)}"
         raise UsageError(message, hint="the images are " + ", ".join(known))
-    return datafiles.load_matrix(path)
+    return folder / name

@@ -1,0 +1,61 @@
+"""How far a cell has come, read from the repository's locks, golden files and evidence."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from builder.domain.cell_state import CellState, Proof
+
+_INPUTS = ("base.json", "apt.json", "pip.json", "sources.json")
+
+
+def read_state(root: Path, image: str, cell: str) -> CellState:
+    """Read what stands in the checkout at `root`; whether it is sound is for other verbs to say."""
+    folder = root / "lock" / image / cell
+    head = _json(folder / "lock.json")
+    if not isinstance(head, Mapping):
+        return CellState(rendered=_rendered(root, cell))
+    unlocked = head.get("unlocked")
+    return CellState(
+        locked=True,
+        quoted=sum(_quoted(_json(folder / name)) for name in _INPUTS),
+        unlocked=len(unlocked) if isinstance(unlocked, list) else 0,
+        rendered=_rendered(root, cell),
+        digest=_digest(_json(folder / "image.json")),
+        proofs=tuple(sorted(set(_proofs(root / "images" / image / "evidence", cell)))),
+    )
+
+
+def _rendered(root: Path, cell: str) -> bool:
+    return (root / "tests" / "golden" / f"{cell}.Dockerfile").is_file()
+
+
+def _quoted(value: object) -> int:
+    """Count the inputs, at any depth, whose hash no fetch has confirmed."""
+    if isinstance(value, Mapping):
+        own = 1 if value.get("quoted") is True else 0
+        return own + sum(_quoted(child) for child in value.values())
+    return sum(_quoted(child) for child in value) if isinstance(value, list) else 0
+
+
+def _digest(document: object) -> str | None:
+    rows = document.get("expected") if isinstance(document, Mapping) else None
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, Mapping) and row.get("target") == "runtime":
+            return str(row.get("digest"))
+    return None
+
+
+def _proofs(folder: Path, cell: str) -> Iterator[Proof]:
+    for path in sorted(folder.glob("*.json")):
+        row = _json(path)
+        if isinstance(row, Mapping) and row.get("cell") == cell:
+            yield Proof(device=str(row.get("device")), level=str(row.get("level")))
+
+
+def _json(path: Path) -> object:
+    """Read a JSON file; None where it is absent or no JSON, which the lock's own check reports."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
