@@ -11,7 +11,7 @@ from bevformer_eval import __version__
 from bevformer_eval.errors import EvalError, ExitCode
 from bevformer_eval.output import say
 
-COMMANDS = ("run", "synthesize")
+COMMANDS = ("run", "compare-golden", "check-ops", "synthesize")
 _DEFAULT = "run"
 _EPILOG = """\
 without a command, the options are those of `run` (see `bevformer-eval run --help`)

@@ -18,7 +18,7 @@ from bevformer_eval.journal import Journal
 from bevformer_eval.output import emit, storage_errors, write_json
 from bevformer_eval.predict import GroundTruthPredictor, NativePredictor, Observer, Predictor
 from bevformer_eval.progress import Progress
-from bevformer_eval.results import submission
+from bevformer_eval.results import format_sample, submission
 
 
 @dataclass
@@ -60,6 +60,7 @@ class Session:
     devkit: Any
     model: Model
     journal: Journal
+    golden: Optional[Any] = None  # GoldenScenes, for --check-golden
 
 
 def run(args: argparse.Namespace) -> None:
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> None:
     _check_writable(args.work_dir)
     model = choose_model(args, place)  # a wrong checkpoint or GPU is named before the data is read
     session = _open(args, place, model)
+    if args.check_golden:
+        _prepare_golden(session)
     scenes = _unfinished(session)
     if scenes:
         _evaluate(session, scenes)
@@ -95,6 +98,14 @@ def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> S
     return Session(args, place, dataset, devkit, model, Journal(args.work_dir, identity))
 
 
+def _prepare_golden(session: Session) -> None:
+    from bevformer_eval.golden_scenes import GoldenScenes  # noqa: PLC0415 - imports torch
+
+    session.golden = GoldenScenes(session.args.seed or 0, session.dataset.source)
+    session.golden.check_inputs([sample for scene in session.dataset.scenes for sample in scene.samples])
+    session.journal.forget([scene.token for scene in session.dataset.scenes])  # every output is looked at
+
+
 def _unfinished(session: Session) -> List[nuscenes.Scene]:
     if session.args.fresh and session.place.count == 1:
         session.journal.forget([scene.token for scene in session.dataset.scenes])
@@ -112,7 +123,9 @@ def _evaluate(session: Session, scenes: List[nuscenes.Scene]) -> None:
     unfinished = pending(mine, session.journal)
     if unfinished:
         with Progress(_samples(mine), _samples(mine) - _samples(unfinished), silent=place.rank > 0 or args.share) as progress:
-            evaluate(unfinished, session.model.predictor(session), session.journal, progress, place.rank)
+            observer = session.golden.observe if session.golden else None
+            predictor = session.model.predictor(session, observer)
+            evaluate(unfinished, predictor, session.journal, progress, place.rank)
     if place.count > 1 and place.rank == 0 and not args.share:
         distributed.wait_for(lambda: not pending(dataset.scenes, session.journal))
 
@@ -158,8 +171,35 @@ def _report(session: Session) -> None:
         draw_all(session.devkit, dataset, results, Pictures(args.work_dir / "pictures", args.show, args.show_score))
     text = f"{metrics.table(scores)}\n{_speed(timings)}\nwritten to {args.work_dir}: {', '.join(f.name for f in files.values())}"
     result = {"metrics": scores, "timings": timings, "files": {name: str(file) for name, file in files.items()}}
+    report = _golden_report(session)
+    if report is not None:
+        result["golden"] = report.as_dict()
+        text = f"{text}\n{report.table()}"
     emit(result, text, as_json=args.json)
+    _judge(session, scores, report)
+
+
+def _golden_report(session: Session) -> Optional[Any]:
+    if session.golden is None:
+        return None
+    truth = GroundTruthPredictor(GroundTruth(session.devkit)).predict(session.dataset.scenes, lambda: None)
+    results = {
+        sample.token: format_sample(sample, boxes)
+        for found in truth
+        for sample, boxes in zip(found.scene.samples, found.boxes)
+    }
+    file = session.args.work_dir / "ground_truth_nusc.json"
+    write_json(file, submission(results))
+    return session.golden.report(metrics.score(session.devkit, session.dataset.split, file)["mAP"])
+
+
+def _judge(session: Session, scores: Dict[str, Any], report: Optional[Any]) -> None:
+    args = session.args
     metrics.gate(scores, {"mAP": args.expect_map, "NDS": args.expect_nds}, args.tolerance)
+    if report is not None:
+        from bevformer_eval.golden_scenes import judge  # noqa: PLC0415
+
+        judge(report)
 
 
 def _speed(timings: Dict[str, Any]) -> str:
@@ -186,6 +226,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError("--gpus and --workers must be at least 1")
     if args.gpus > 1 and ":" in args.device:
         raise UsageError(f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one", "use --device cuda")
+    if args.check_golden and (not args.synthetic or args.gpus > 1 or args.ground_truth or args.checkpoint):
+        raise UsageError("--check-golden goes with --synthetic, seeded weights and one process")
 
 
 def _check_writable(work_dir: Path) -> None:

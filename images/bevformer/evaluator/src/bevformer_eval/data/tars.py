@@ -137,7 +137,7 @@ class _Tar(Member):
     def __init__(self, path: Path, index_dir: Path) -> None:
         digest = hashlib.sha256(f"{path}:{_stamp(path)}".encode()).hexdigest()[:16]
         index = index_dir / f"{path.name}.{digest}.sqlite"
-        with _locked(index.with_suffix(".lock")):
+        with _locked(index_dir / "lock"):
             if not index.is_file():
                 _make_index(path, index)
         self._tar = _mount(path, index)
@@ -158,11 +158,13 @@ def _make_index(path: Path, index: Path) -> None:
     say(f"indexing {path.name} ({path.stat().st_size / 2**30:.1f} GiB), once")
     draft = index.with_name(f"{index.name}.{os.getpid()}.tmp")
     with storage_errors(index):
-        draft.unlink(missing_ok=True)
-        tar = _mount(path, draft)
-        _check_whole(path, tar.tarFileObject)
-        del tar
-        draft.replace(index)
+        try:
+            tar = _mount(path, draft)
+            _check_whole(path, tar.tarFileObject)
+            del tar
+            draft.replace(index)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _mount(path: Path, index: Path) -> Any:  # noqa: ANN401 - ratarmountcore is not typed for Python 3.8
