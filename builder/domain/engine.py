@@ -1,11 +1,12 @@
 """What a container engine must do for Cellar; Docker and buildah are the two real ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from builder.domain.image import ImageRef
+from builder.domain.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,15 +14,32 @@ class BuildRequest:
     """One build: a Dockerfile, one of its targets, and the named contexts that it may read.
 
     `contexts` maps a context name to a directory of the host, or to an OCI layout where the
-    directory holds an `oci-layout` file. No build has a network.
+    directory holds an `oci-layout` file; a context takes the place of a stage of its name. No
+    build has a network. `epoch` (seconds) is the time of the image; a `cold` build takes nothing
+    from the engine's cache.
     """
 
     dockerfile: Path
     target: str
     contexts: Mapping[str, Path]
-    arguments: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
     epoch: int
+    cold: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a container is started; by default it has no network and no more than the image says.
+
+    `mounts` maps directories of the host to places in the container, read-only unless the place
+    is in `writable`. `user` is `uid:gid`, empty for the image's own.
+    """
+
+    user: str = ""
+    read_only: bool = False
+    tmpfs: tuple[str, ...] = ()
+    mounts: Mapping[Path, str] = field(default_factory=dict)
+    writable: frozenset[str] = frozenset()
+    network: bool = False
 
 
 class Engine(Protocol):
@@ -33,18 +51,17 @@ class Engine(Protocol):
         ...
 
     def version(self) -> str:
-        """Return the versions that decide the bytes of an image, as one line."""
+        """Return the versions that decide the bytes of an image, as one line.
+
+        EngineError where the engine is absent, too old or not set up as Cellar needs it.
+        """
         ...
 
-    def build_image(
-        self, request: BuildRequest, *, tag: str, on_line: Callable[[str], None]
-    ) -> ImageRef:
+    def build_image(self, request: BuildRequest, *, tag: str, progress: Progress) -> ImageRef:
         """Build an image, keep it in the engine under `tag`, and return its digest."""
         ...
 
-    def build_files(
-        self, request: BuildRequest, *, into: Path, on_line: Callable[[str], None]
-    ) -> None:
+    def build_files(self, request: BuildRequest, *, into: Path, progress: Progress) -> None:
         """Build a target and write its files into the directory `into`."""
         ...
 
@@ -52,17 +69,13 @@ class Engine(Protocol):
         """Return what `tag` names in this engine, or None."""
         ...
 
-    def run(
-        self,
-        image: ImageRef,
-        argv: Sequence[str],
-        *,
-        mounts: Mapping[Path, PurePosixPath] | None = None,
-        network: bool = False,
-    ) -> str:
-        """Run `argv` in a fresh container of `image` and return its stdout."""
+    def run(self, image: ImageRef, argv: Sequence[str], options: RunOptions) -> str:
+        """Run `argv` in a fresh container of `image` and return its stdout; remove the container.
+
+        A failure is an EngineError with the last lines that the program printed.
+        """
         ...
 
     def save(self, image: ImageRef, *, into: Path) -> None:
-        """Write `image` as an OCI layout into the directory `into`."""
+        """Write `image` as an OCI layout into the new directory `into`."""
         ...

@@ -1,0 +1,92 @@
+"""What rendering, building and running images are made of."""
+
+from functools import cache
+from pathlib import Path
+
+from builder.adapters import compiler_flags, datafiles
+from builder.adapters.build_context import BuildContexts
+from builder.adapters.templates import Renderer
+from builder.cli import storage, wiring
+from builder.commands.build import Order, Tools
+from builder.domain.engine import Engine
+from builder.domain.matrix import Matrix
+from builder.domain.recipe import Compiler, Recipe
+from builder.domain.recipe import recipe as decide
+from builder.domain.resolve import Selection
+from builder.errors import UsageError
+
+ENGINES = ("docker", "buildah")
+
+
+@cache
+def renderer() -> Renderer:
+    """Return the renderer of this checkout's templates."""
+    return Renderer(wiring.root() / "templates")
+
+
+def dockerfile(recipe: Recipe) -> str:
+    """Return the Dockerfile of a recipe."""
+    return renderer().dockerfile(recipe)
+
+
+def recipe(selection: Selection) -> Recipe:
+    """Decide what the Dockerfile of a selection is made of, from its lock where there is one."""
+    image, cell = wiring.image(selection.image), selection.cell
+    locked = wiring.lock_folder(image.name, cell).is_dir()
+    return decide(
+        image,
+        selection,
+        _compiler(_matrix(selection.image), selection),
+        wiring.lock(image.name, cell) if locked else None,
+    )
+
+
+def engine(name: str) -> Engine:
+    """Return an engine by name; one Cellar does not know is a UsageError."""
+    if name == "docker":
+        from builder.adapters.docker_engine import DockerEngine  # noqa: PLC0415 - a slow import
+
+        return DockerEngine()
+    if name == "buildah":
+        from builder.adapters.buildah_engine import BuildahEngine  # noqa: PLC0415
+
+        return BuildahEngine()
+    message = f"{name!r} is no engine"
+    raise UsageError(message, hint="one of: " + ", ".join(ENGINES))
+
+
+def order(selection: Selection, *, target: str, cold: bool = False) -> Order:
+    """Return what to build for a selection; without a lock it is a DataError."""
+    image, cell = wiring.image(selection.image), selection.cell
+    lock = wiring.lock(image.name, cell)
+    return Order(recipe=recipe(selection), lock=lock, target=target, cold=cold)
+
+
+def tools(engine_name: str, work: Path) -> Tools:
+    """Return what a build works with; `work` is the directory that it may fill."""
+    store = storage.store()
+    return Tools(
+        store=store,
+        engine=engine(engine_name),
+        contexts=BuildContexts(wiring.root(), store),
+        dockerfile=dockerfile,
+        progress=wiring.progress(),
+        work=work,
+    )
+
+
+def work_folder(order: Order, engine_name: str) -> Path:
+    """Return where the contexts of a build are laid out."""
+    name = order.tag.rpartition(":")[2]
+    return wiring.root() / ".cellar" / "build" / order.recipe.image.name / f"{name}-{engine_name}"
+
+
+@cache
+def _matrix(image: str) -> Matrix:
+    return datafiles.load_matrix(wiring.root() / "images" / image / "matrix.yaml")
+
+
+def _compiler(matrix: Matrix, selection: Selection) -> Compiler:
+    gcc = matrix.gcc(selection.cell)
+    flags = compiler_flags.compiler_flags(selection.isa, "gcc", f"{gcc}.0")
+    return Compiler(gcc=gcc, host_flags=flags, nvcc_flags=compiler_flags.nvcc_flags(flags))

@@ -1,0 +1,158 @@
+"""`build`: from a lock and a filled store to an image, without network."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from packaging.utils import canonicalize_name
+
+from builder.domain.artifact import Artifact
+from builder.domain.build_keys import image_key, op_key
+from builder.domain.engine import BuildRequest, Engine
+from builder.domain.image import ImageRef
+from builder.domain.lockfile import Lock
+from builder.domain.progress import Progress
+from builder.domain.recipe import Recipe, sources_of
+from builder.domain.store import Store
+from builder.errors import EngineError, NetworkError
+
+
+class Contexts(Protocol):
+    """Lays out the named contexts of a build."""
+
+    def tree_digests(self, image: str) -> Mapping[str, str]:
+        """Return the digests of the contexts that come from the checkout, by context."""
+        ...
+
+    def write(self, recipe: Recipe, lock: Lock, into: Path) -> Mapping[str, Path]:
+        """Lay out every context below `into`, and return where each lies."""
+        ...
+
+    def write_text(self, text: str, path: Path) -> Path:
+        """Write a file, such as the Dockerfile, and return its path."""
+        ...
+
+    def write_ops(self, wheels: Iterable[Path], into: Path) -> Path:
+        """Make `into` hold exactly these wheels, and return it."""
+        ...
+
+    def wheels(self, folder: Path) -> Mapping[str, Path]:
+        """Return the wheels of a folder by the normalised name of their distribution."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a build works with; `work` is the directory that it may fill."""
+
+    store: Store
+    engine: Engine
+    contexts: Contexts
+    dockerfile: Callable[[Recipe], str]
+    progress: Progress
+    work: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to build: one target of a recipe; `cold` takes neither cache nor kept op wheels."""
+
+    recipe: Recipe
+    lock: Lock
+    target: str = "runtime"
+    cold: bool = False
+
+    @property
+    def tag(self) -> str:
+        """Return what people call the image."""
+        suffix = "" if self.target == "runtime" else f"-{self.target}"
+        return f"cellar/{self.recipe.image.name}:{self.recipe.selection.variant}{suffix}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An image, the key of all its inputs, and its op wheels by key; `compiled` are new ones."""
+
+    image: ImageRef
+    key: str
+    compiled: tuple[str, ...]
+    wheels: Mapping[str, Path]
+
+
+def key_of(order: Order, tools: Tools) -> str:
+    """Return the hash of all that goes into the image of `order`, building nothing."""
+    trees = tools.contexts.tree_digests(order.recipe.image.name)
+    text = tools.dockerfile(order.recipe)
+    return image_key(order.lock, dockerfile=text, target=order.target, trees=trees)
+
+
+def build(order: Order, tools: Tools) -> Built:
+    """Build one image from what the store holds.
+
+    Locked inputs that the store lacks are a NetworkError before anything starts; a failing step
+    is an EngineError with its last lines and the command that runs it again.
+    """
+    _refuse_missing(order.lock, tools.store)
+    recipe, lock = order.recipe, order.lock
+    trees = tools.contexts.tree_digests(recipe.image.name)
+    text = tools.dockerfile(recipe)
+    dockerfile = tools.contexts.write_text(text, tools.work / "Dockerfile")
+    keys = {
+        source: op_key(source, recipe, lock, dockerfile=text, trees=trees)
+        for source in sources_of(recipe.cell, lock)
+    }
+    with tools.store.lease(artifact.sha256 for artifact in lock.artifacts()):
+        contexts = dict(tools.contexts.write(recipe, lock, tools.work / "contexts"))
+        request = BuildRequest(
+            dockerfile=dockerfile,
+            target="ops",
+            contexts=contexts,
+            epoch=recipe.image.epoch,
+            cold=order.cold,
+        )
+        wheels = {} if order.cold else _kept(keys, tools.store)
+        compiled = set(wheels) != set(keys)
+        if compiled:
+            wheels = _compile(request, keys, tools, keep=not order.cold)
+        contexts["ops"] = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
+        request = replace(request, target=order.target, contexts=contexts)
+        image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)
+    return Built(
+        image=image,
+        key=image_key(lock, dockerfile=text, target=order.target, trees=trees),
+        compiled=tuple(source.name for source in keys) if compiled else (),
+        wheels={keys[source]: path for source, path in wheels.items()},
+    )
+
+
+def _refuse_missing(lock: Lock, store: Store) -> None:
+    missing = [artifact for artifact in lock.artifacts() if not store.has(artifact.sha256)]
+    if missing:
+        names = ", ".join(artifact.filename for artifact in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        message = f"{lock.cell}: the store lacks {names}{more}"
+        raise NetworkError(
+            message, hint=f"`cellar fetch --cell {lock.cell}` brings what is missing"
+        )
+
+
+def _kept(keys: Mapping[Artifact, str], store: Store) -> dict[Artifact, Path]:
+    found = {source: store.op_wheel(key) for source, key in keys.items()}
+    return {source: path for source, path in found.items() if path is not None}
+
+
+def _compile(
+    request: BuildRequest, keys: Mapping[Artifact, str], tools: Tools, *, keep: bool
+) -> dict[Artifact, Path]:
+    into = tools.work / "compiled"
+    tools.engine.build_files(request, into=into, progress=tools.progress)
+    made = tools.contexts.wheels(into)
+    missing = [source.name for source in keys if canonicalize_name(source.name) not in made]
+    if missing:
+        message = f"the build of the ops gave no wheel of {', '.join(missing)}"
+        raise EngineError(message, hint=f"look into {into}")
+    wheels = {source: made[canonicalize_name(source.name)] for source in keys}
+    if not keep:
+        return wheels
+    return {source: tools.store.add_op_wheel(keys[source], path) for source, path in wheels.items()}

@@ -1,0 +1,59 @@
+"""What decides a result, as one hash: the key of an op wheel, and that of a whole image."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from builder.domain.artifact import Artifact
+from builder.domain.lockfile import Lock
+from builder.domain.recipe import TORCH, Recipe
+
+_OPS_STAGE = re.compile(r"^FROM scratch AS ops$", re.MULTILINE)
+_COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
+
+
+def op_key(
+    source: Artifact, recipe: Recipe, lock: Lock, *, dockerfile: str, trees: Mapping[str, str]
+) -> str:
+    """Return the key of the wheel that `source` is compiled into, as `name-version-<sha256>`.
+
+    It covers the source, everything installed in the stage that compiles it, the stages' text with
+    the compiler's flags, and the scripts they call; `trees` maps a context to its digest.
+    """
+    stages = _OPS_STAGE.split(dockerfile)[0]
+    layers = [layer.name for layer in recipe.image.layers if layer.stage == "toolchain"]
+    inputs = {
+        "source": source.sha256,
+        "stages": _COMMENT.sub("", stages),
+        "base": lock.base.sha256 if lock.base else None,
+        "debs": {name: _digests(lock.debs[name]) for name in sorted(lock.debs)},
+        "wheels": {name: _digests(lock.layer(name).artifacts) for name in sorted([TORCH, *layers])},
+        "steps": trees["steps"],
+        "rootfs": trees["rootfs"],
+    }
+    return f"{source.name}-{source.version}-{_hash(inputs)}"
+
+
+def image_key(lock: Lock, *, dockerfile: str, target: str, trees: Mapping[str, str]) -> str:
+    """Return the hash of all that goes into one target's image."""
+    inputs = {
+        "dockerfile": dockerfile,
+        "target": target,
+        "inputs": _digests(lock.artifacts()),
+        "trees": dict(trees),
+    }
+    return _hash(inputs)
+
+
+def tree_digest(files: Mapping[str, tuple[int, str]]) -> str:
+    """Return the digest of a tree, given mode and sha256 of each file by its relative path."""
+    return _hash({path: list(facts) for path, facts in files.items()})
+
+
+def _digests(artifacts: Iterable[Artifact]) -> list[str]:
+    return sorted(artifact.sha256 for artifact in artifacts)
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

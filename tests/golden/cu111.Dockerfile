@@ -1,0 +1,155 @@
+# BEVFormer, cell cu111: the versions that BEVFormer itself asks for.
+# Made by `cellar render`; do not edit. `cellar build` hands in the named contexts below, all from
+# the store: no step has a network, and no stage comes from a registry.
+#
+#   vendor     docker.io/nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04, as an OCI image
+#   debs       the locked Debian packages, a folder for each group
+#   wheelhouse the locked wheels, a folder for each image layer; pip's own in pip/
+#   sources    the source trees of the ops, edits.yaml applied
+#   evaluator  the evaluator's source tree
+#   rootfs     files that the image holds as they are
+#   steps      the scripts that the RUN lines call
+#   ops        (in place of the stage) the op wheels, where the store has them
+
+# Seconds since 1970: the time of every file, of the image and of its history.
+ARG SOURCE_DATE_EPOCH=1690387578
+
+# ---- base: docker.io/nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04 with its distribution's Python ----
+# sha256:83e4b2841034cdf45ea5b9a5b472eb2c07b1b23d4836d32666a881db29a8dceb
+FROM vendor AS base
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=debs,source=base,target=/mnt/debs \
+    /mnt/steps/install-debs /mnt/debs
+
+# ---- python: one environment for everything, found by any user without activation ----
+FROM base AS python
+ARG SOURCE_DATE_EPOCH
+ENV CUDA_HOME="/usr/local/cuda" \
+    NVIDIA_VISIBLE_DEVICES="all" \
+    NVIDIA_DRIVER_CAPABILITIES="compute,utility" \
+    NVIDIA_REQUIRE_CUDA="" \
+    PATH="/opt/cellar/bin:/usr/local/cuda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+    LANG="C.UTF-8" \
+    PYTHONHASHSEED="0" \
+    PYTHONNOUSERSITE="1" \
+    HOME="/tmp" \
+    USER="cellar"
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=rootfs,target=/mnt/rootfs \
+    /mnt/steps/make-environment /opt/cellar python3.8 1000 /data
+
+# ---- wheels: one layer for each group of distributions, torch first ----
+FROM python AS torch
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=torch,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+FROM torch AS wheels
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=runtime,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+# ---- ops: what is compiled against this torch, for x86-64 and compute capability 6.0;7.0;7.5;8.0;8.6 ----
+FROM torch AS toolchain
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=debs,source=toolchain,target=/mnt/debs \
+    /mnt/steps/install-debs /mnt/debs
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+
+FROM toolchain AS ops-build
+ARG SOURCE_DATE_EPOCH
+ENV CC="gcc-9" \
+    CXX="g++-9" \
+    CFLAGS="-march=x86-64 -mtune=generic -g0 -ffile-prefix-map=/build=." \
+    CXXFLAGS="-march=x86-64 -mtune=generic -g0 -ffile-prefix-map=/build=." \
+    MMCV_WITH_OPS="1" \
+    FORCE_CUDA="1" \
+    TORCH_CUDA_ARCH_LIST="6.0;7.0;7.5;8.0;8.6" \
+    NVCC_APPEND_FLAGS="-Xcompiler -march=x86-64 -Xcompiler -mtune=generic"
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,target=/mnt/sources \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS ops
+COPY --from=ops-build /wheels /
+
+# ---- evaluator: Python alone, so no compiler is needed ----
+FROM torch AS evaluator-build
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=evaluator,target=/mnt/sources \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS evaluator-wheel
+COPY --from=evaluator-build /wheels /
+
+# ---- packages: all but the evaluator, which changes most often and so comes last ----
+FROM wheels AS packages
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=ops,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+LABEL org.opencontainers.image.title="BEVFormer cu111" \
+      org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; the versions that BEVFormer itself asks for" \
+      org.opencontainers.image.authors="The Cellar authors" \
+      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
+      org.opencontainers.image.documentation="docs/images/bevformer.md" \
+      org.opencontainers.image.version="cu111" \
+      cellar.cell="cu111" \
+      cellar.isa="x86-64" \
+      cellar.gpu="6.0;7.0;7.5;8.0;8.6"
+WORKDIR /data
+
+# ---- runtime: what evaluates ----
+FROM packages AS runtime
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=evaluator-wheel,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+USER 1000:1000
+CMD ["bevformer-eval", "--help"]
+
+# ---- devel: the same, with the compilers of its ops ----
+FROM packages AS devel
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=debs,source=toolchain,target=/mnt/debs \
+    /mnt/steps/install-debs /mnt/debs
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=evaluator-wheel,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+USER 1000:1000
+CMD ["bash"]
