@@ -1,4 +1,4 @@
-"""The command line: parsers, the display of errors, exit codes. `bevformer-eval [options]` means `bevformer-eval run`."""
+"""The command line: parsers, the display of errors, exit codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _with_default(argv: List[str]) -> List[str]:
     """Insert the default command where the first word is an option of it."""
-    if argv and (argv[0] in COMMANDS or argv[0] in {"-h", "--help", "-V"} or not argv[0].startswith("-")):
+    if argv and (
+        argv[0] in COMMANDS or argv[0] in {"-h", "--help", "-V"} or not argv[0].startswith("-")
+    ):
         return argv
     return [_DEFAULT, *argv]
 

@@ -9,7 +9,7 @@ from bevformer_eval.errors import HostError, UsageError
 
 def choose_device(wanted: str, local_rank: int, *, tf32: bool) -> str:
     """Return `cpu` or `cuda:N`, and set whether matrix products and convolutions may use TF32."""
-    import torch  # noqa: PLC0415 - slow to import
+    import torch
 
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return "cpu"
@@ -28,9 +28,15 @@ def choose_device(wanted: str, local_rank: int, *, tf32: bool) -> str:
 
 def _check_gpu(torch: Any, index: int) -> None:  # noqa: ANN401 - the torch module
     if not torch.cuda.is_available():
-        raise HostError(f"torch {torch.__version__} cannot use a GPU: {_why_not(torch)}", "check nvidia-smi, or --device cpu")
+        raise HostError(
+            f"torch {torch.__version__} cannot use a GPU: {_why_not(torch)}",
+            "check nvidia-smi, or --device cpu",
+        )
     if index >= torch.cuda.device_count():
-        raise HostError(f"there is no GPU {index}; torch sees {torch.cuda.device_count()}", "choose another --device")
+        raise HostError(
+            f"there is no GPU {index}; torch sees {torch.cuda.device_count()}",
+            "choose another --device",
+        )
     major, minor = torch.cuda.get_device_capability(index)
     archs = torch.cuda.get_arch_list()
     if archs and not serves(archs, major, minor):

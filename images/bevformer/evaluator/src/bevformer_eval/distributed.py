@@ -1,6 +1,7 @@
 """Splits the scenes over processes, one for each GPU, started here or by torchrun.
 
-The processes share nothing but the journal: no process group, no NCCL, and the metrics are those of one process.
+The processes share nothing but the journal: no process group, no NCCL, and the metrics are those of
+one process.
 """
 
 from __future__ import annotations
@@ -27,28 +28,34 @@ class Place:
 
 
 def place(share: str) -> Place:
-    """Return this process's place: from the hidden option `--share RANK/COUNT`, else from torchrun's environment."""
+    """Return this process's place: from `--share RANK/COUNT`, else from torchrun's environment."""
     if share:
-        rank, _, count = share.partition("/")
-        return Place(int(rank), int(count), int(rank))
+        number, _, total = share.partition("/")
+        return Place(int(number), int(total), int(number))
     try:
         rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_RANK", "0"))
     except ValueError as error:
-        raise UsageError(f"RANK, WORLD_SIZE or LOCAL_RANK is not a number: {error}", "unset them") from error
+        raise UsageError(
+            f"RANK, WORLD_SIZE or LOCAL_RANK is not a number: {error}", "unset them"
+        ) from error
     if not 0 <= rank < count:
-        raise UsageError(f"RANK={rank} is not below WORLD_SIZE={count}", "unset them, or start with torchrun")
+        raise UsageError(
+            f"RANK={rank} is not below WORLD_SIZE={count}", "unset them, or start with torchrun"
+        )
     return Place(rank, count, local)
 
 
 def run_shares(argv: Sequence[str], count: int, watch: Callable[[], None]) -> None:
-    """Run this command once for each share of the scenes, call `watch` while they work, and wait for all.
+    """Run this command once for each share of the scenes; call `watch` until all are done.
 
     If one fails, the others are stopped and its exit code is passed on; Ctrl-C stops all.
     """
     base = [sys.executable, "-m", "bevformer_eval", *argv]
     children = [
-        subprocess.Popen([*base, "--share", f"{rank}/{count}"], stdout=subprocess.DEVNULL)  # noqa: S603 - our own argv
+        subprocess.Popen(  # noqa: S603 - this very program
+            [*base, "--share", f"{rank}/{count}"], stdout=subprocess.DEVNULL
+        )
         for rank in range(count)
     ]
     try:
@@ -66,14 +73,14 @@ def run_shares(argv: Sequence[str], count: int, watch: Callable[[], None]) -> No
             child.wait()
 
 
-def _check(children: List["subprocess.Popen[bytes]"]) -> None:
+def _check(children: List[subprocess.Popen[bytes]]) -> None:
     for rank, child in enumerate(children):
         code = child.poll()
         if code:
             if code == ExitCode.INTERRUPTED:
                 raise KeyboardInterrupt
             raise EvalError(
-                f"process {rank} of {len(children)} failed with exit code {code} (its message is above)",
+                f"process {rank} of {len(children)} failed with exit code {code}, see its message",
                 "the same command goes on after the last finished scene",
                 ExitCode(code) if code in set(ExitCode) else ExitCode.HOST,
             )
@@ -81,11 +88,14 @@ def _check(children: List["subprocess.Popen[bytes]"]) -> None:
 
 def check_gpus(count: int) -> None:
     """Raise HostError if torch sees fewer GPUs than asked for."""
-    import torch  # noqa: PLC0415 - slow to import
+    import torch
 
     available = torch.cuda.device_count()
     if count > available:
-        raise HostError(f"--gpus {count}, but torch sees {available} GPU(s)", "lower --gpus, or check nvidia-smi")
+        raise HostError(
+            f"--gpus {count}, but torch sees {available} GPU(s)",
+            "lower --gpus, or check nvidia-smi",
+        )
 
 
 def wait_for(finished: Callable[[], bool]) -> None:
@@ -93,5 +103,7 @@ def wait_for(finished: Callable[[], bool]) -> None:
     parent = os.getppid()
     while not finished():
         if os.getppid() != parent:
-            raise HostError("the launcher is gone; another process may have failed", "see the messages above")
+            raise HostError(
+                "the launcher is gone; another process may have failed", "see the messages above"
+            )
         time.sleep(_POLL)

@@ -1,4 +1,4 @@
-"""Draws a sample as one picture: the six cameras and the bird's-eye view, with predicted and true boxes."""
+"""Draws a sample as one picture: six cameras and the bird's-eye view, with their boxes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ Colour = Tuple[int, int, int]
 _TILE = (640, 360)  # width and height of a camera
 _BEV = 2 * _TILE[1]
 _REACH = 51.2  # metres from the ego vehicle to the edge of the bird's-eye view
-_GRID = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
+_GRID = (
+    "CAM_FRONT_LEFT",
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_BACK_LEFT",
+    "CAM_BACK",
+    "CAM_BACK_RIGHT",
+)
 _NEAR = 0.2  # metres in front of the camera
 _TRUE: Colour = (80, 220, 80)  # BGR
 _PREDICTED: Dict[str, Colour] = {
@@ -36,7 +43,8 @@ _PREDICTED: Dict[str, Colour] = {
     "pedestrian": (255, 170, 60),
     "traffic_cone": (255, 230, 100),
 }
-# Corners are numbered by (ahead, left, up) as bits 4, 2, 1; an edge joins two that differ in one of them.
+# Corners are numbered by (ahead, left, up) as bits 4, 2, 1; an edge joins two that differ in one of
+# them.
 _EDGES = [(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a & bit]
 
 
@@ -49,16 +57,27 @@ class Pictures:
     score: float
 
 
-def draw_all(devkit: object, dataset: Dataset, results: Dict[str, List[Detection]], pictures: Pictures) -> None:
+def draw_all(
+    devkit: object, dataset: Dataset, results: Dict[str, List[Detection]], pictures: Pictures
+) -> None:
     """Write SCENE-NUMBER-TOKEN.png for the samples of a dataset."""
     truth = GroundTruth(devkit)
-    items = [(scene.name, number, s) for scene in dataset.scenes for number, s in enumerate(scene.samples)]
+    items = [
+        (scene.name, number, s)
+        for scene in dataset.scenes
+        for number, s in enumerate(scene.samples)
+    ]
     items = items[: pictures.count or None]
     with storage_errors(pictures.folder):
         pictures.folder.mkdir(parents=True, exist_ok=True)
         for name, number, sample in items:
             predicted = predictions(sample, results[sample.token], pictures.score)
-            picture = draw(load_images(dataset.source, sample), sample.lidar2img, predicted, truth.boxes(sample))
+            picture = draw(
+                load_images(dataset.source, sample),
+                sample.lidar2img,
+                predicted,
+                truth.boxes(sample),
+            )
             _label(picture, f"{name} #{number}", (8, picture.shape[0] - 10))
             write_png(pictures.folder / f"{name}-{number:02d}-{sample.token}.png", picture)
     say(f"{len(items)} pictures in {pictures.folder}")
@@ -66,17 +85,24 @@ def draw_all(devkit: object, dataset: Dataset, results: Dict[str, List[Detection
 
 def predictions(sample: Sample, detections: Sequence[Detection], lowest: float) -> Boxes:
     """Return submitted detections of at least the score `lowest`, back in the lidar frame."""
-    kept = [found for found in detections if float(found["detection_score"]) >= lowest]  # type: ignore[arg-type]
+    kept = [found for found in detections if _score(found) >= lowest]
     if not kept:
         return Boxes(np.zeros((0, 9)), np.zeros(0), np.zeros(0, np.int64))
     rotation = np.array([found["rotation"] for found in kept])
     w, x, y, z = rotation.T
     heading = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], -1)
     boxes = lidar_boxes(
-        sample, np.array([f["translation"] for f in kept]), np.array([f["size"] for f in kept]), heading
+        sample,
+        np.array([f["translation"] for f in kept]),
+        np.array([f["size"] for f in kept]),
+        heading,
     )
     labels = np.array([CLASSES.index(str(found["detection_name"])) for found in kept])
     return Boxes(boxes, np.array([found["detection_score"] for found in kept]), labels)
+
+
+def _score(found: Detection) -> float:
+    return float(found["detection_score"])  # type: ignore[arg-type]
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
@@ -118,22 +144,28 @@ def corners_of(boxes: np.ndarray) -> np.ndarray:
 
 
 def _styled(predicted: Boxes, true: Boxes) -> List[Tuple[np.ndarray, Colour, str]]:
-    """Return corners, colour and caption of every box; the true ones first, so that the predicted lie on top."""
+    """Return corners, colour and caption of every box; the true ones first, to lie below."""
     styled = [(corners, _TRUE, "") for corners in corners_of(np.asarray(true.boxes, np.float64))]
-    for corners, score, label in zip(corners_of(np.asarray(predicted.boxes, np.float64)), predicted.scores, predicted.labels):
+    for corners, score, label in zip(
+        corners_of(np.asarray(predicted.boxes, np.float64)), predicted.scores, predicted.labels
+    ):
         name = CLASSES[int(label)]
         styled.append((corners, _PREDICTED[name], f"{name} {score:.2f}"))
     return styled
 
 
-def _draw_in_camera(tile: np.ndarray, to_tile: np.ndarray, corners: np.ndarray, colour: Colour, text: str) -> None:
+def _draw_in_camera(
+    tile: np.ndarray, to_tile: np.ndarray, corners: np.ndarray, colour: Colour, text: str
+) -> None:
     seen = np.c_[corners, np.ones(8)] @ to_tile.T
     if (seen[:, 2] < _NEAR).all():
         return
     for a, b in _EDGES:
         ends = _clipped(seen[a, :3], seen[b, :3])
         if ends is not None:
-            front = a & 4 and b & 4  # the front face is thicker; true boxes too, to show below predicted ones
+            front = (
+                a & 4 and b & 4
+            )  # the front face is thicker; true boxes too, to show below predicted ones
             _line(tile, ends[0], ends[1], colour, (1 if text else 2) + (1 if front else 0))
     if text and (seen[:, 2] >= _NEAR).all():
         top = (seen[:, :2] / seen[:, 2:3]).min(0)
@@ -141,7 +173,7 @@ def _draw_in_camera(tile: np.ndarray, to_tile: np.ndarray, corners: np.ndarray, 
             _label(tile, text, (int(top[0]), int(top[1]) - 3), colour)
 
 
-def _clipped(a: np.ndarray, b: np.ndarray) -> "Tuple[np.ndarray, np.ndarray] | None":
+def _clipped(a: np.ndarray, b: np.ndarray) -> Tuple[np.ndarray, np.ndarray] | None:
     """Return the image ends of an edge cut off at the near plane; None if it is behind."""
     if a[2] < _NEAR and b[2] < _NEAR:
         return None
@@ -152,11 +184,15 @@ def _clipped(a: np.ndarray, b: np.ndarray) -> "Tuple[np.ndarray, np.ndarray] | N
     return a[:2] / a[2], b[:2] / b[2]
 
 
-def _line(picture: np.ndarray, a: np.ndarray, b: np.ndarray, colour: Colour, thickness: int) -> None:
-    """Draw a line whose ends may be far outside, where cv2.line alone would overflow its 16 bits."""
+def _line(
+    picture: np.ndarray, a: np.ndarray, b: np.ndarray, colour: Colour, thickness: int
+) -> None:
+    """Draw a line whose ends may be so far outside that cv2.line alone would overflow."""
     limit = 20000
     ends = [tuple(int(v) for v in np.clip(end, -limit, limit)) for end in (a, b)]
-    inside, first, second = cv2.clipLine((0, 0, picture.shape[1], picture.shape[0]), ends[0], ends[1])
+    inside, first, second = cv2.clipLine(
+        (0, 0, picture.shape[1], picture.shape[0]), ends[0], ends[1]
+    )
     if inside:
         cv2.line(picture, first, second, colour, thickness, cv2.LINE_AA)
 
@@ -167,7 +203,12 @@ def _bird_view(predicted: Boxes, true: Boxes) -> np.ndarray:
     scale = _BEV / (2 * _REACH)
     for radius in range(10, 60, 10):
         cv2.circle(view, (_BEV // 2, _BEV // 2), int(radius * scale), (60, 60, 60), 1, cv2.LINE_AA)
-        _label(view, f"{radius} m", (_BEV // 2 + 3, _BEV // 2 - int(radius * scale) - 2), (120, 120, 120))
+        _label(
+            view,
+            f"{radius} m",
+            (_BEV // 2 + 3, _BEV // 2 - int(radius * scale) - 2),
+            (120, 120, 120),
+        )
     cv2.drawMarker(view, (_BEV // 2, _BEV // 2), (255, 255, 255), cv2.MARKER_TRIANGLE_UP, 12, 2)
     for corners, colour, text in _styled(predicted, true):
         base = corners[[0, 4, 6, 2], :2]  # back right, front right, front left, back left
@@ -181,6 +222,10 @@ def _bird_view(predicted: Boxes, true: Boxes) -> np.ndarray:
     return view
 
 
-def _label(picture: np.ndarray, text: str, at: Tuple[int, int], colour: Colour = (255, 255, 255)) -> None:
+def _label(
+    picture: np.ndarray, text: str, at: Tuple[int, int], colour: Colour = (255, 255, 255)
+) -> None:
     for shade, thickness in (((0, 0, 0), 3), (colour, 1)):
-        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, shade, thickness, cv2.LINE_AA)
+        cv2.putText(
+            picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, shade, thickness, cv2.LINE_AA
+        )

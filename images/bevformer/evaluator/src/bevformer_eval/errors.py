@@ -24,9 +24,7 @@ class EvalError(Exception):
 
     exit_code = ExitCode.FAILED
 
-    def __init__(
-        self, message: str, hint: str = "", exit_code: Optional[ExitCode] = None
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", exit_code: Optional[ExitCode] = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -19,7 +19,7 @@ _CAMERAS_PER_SAMPLE = 6
 
 
 def share(scenes: Sequence[Scene], rank: int, count: int) -> List[Scene]:
-    """Return the scenes of process `rank` of `count`: whole scenes, so that no temporal state crosses processes."""
+    """Return the scenes of process `rank` of `count`; no temporal state crosses processes."""
     return list(scenes[rank::count])
 
 
@@ -28,21 +28,32 @@ def pending(scenes: Sequence[Scene], journal: Journal) -> List[Scene]:
     return [scene for scene in scenes if not journal.finished(scene.token)]
 
 
-def evaluate(scenes: Sequence[Scene], predictor: Predictor, journal: Journal, progress: Progress, rank: int = 0) -> None:
+def evaluate(
+    scenes: Sequence[Scene],
+    predictor: Predictor,
+    journal: Journal,
+    progress: Progress,
+    rank: int = 0,
+) -> None:
     """Evaluate scenes and record each as soon as it is finished."""
     last = time.perf_counter()
     for result in predictor.predict(scenes, progress.advance):
         start = time.perf_counter()
         detections = {
-            sample.token: format_sample(sample, boxes) for sample, boxes in zip(result.scene.samples, result.boxes)
+            sample.token: format_sample(sample, boxes)
+            for sample, boxes in zip(result.scene.samples, result.boxes)
         }
         now = time.perf_counter()
         result.seconds["decode"] += now - start
-        journal.write(result.scene.token, _record(result, detections, {"rank": rank, "wall": now - last}))
+        journal.write(
+            result.scene.token, _record(result, detections, {"rank": rank, "wall": now - last})
+        )
         last = now
 
 
-def _record(result: SceneResult, detections: Dict[str, List[Detection]], place: Dict[str, float]) -> Record:
+def _record(
+    result: SceneResult, detections: Dict[str, List[Detection]], place: Dict[str, float]
+) -> Record:
     return {
         "scene": result.scene.name,
         "results": detections,
@@ -54,7 +65,7 @@ def _record(result: SceneResult, detections: Dict[str, List[Detection]], place: 
 
 
 def peak_memory() -> Dict[str, int]:
-    """Return the peak resident memory of this process and the peak memory that torch reserved on the GPU."""
+    """Return the peak resident memory of this process and the peak that torch reserved."""
     unit = 1 if sys.platform == "darwin" else 1024
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     torch = sys.modules.get("torch")
@@ -62,9 +73,11 @@ def peak_memory() -> Dict[str, int]:
     return {"host": host, "gpu": int(gpu)}
 
 
-def collect(dataset: Dataset, journal: Journal) -> Tuple[Dict[str, List[Detection]], Dict[str, Any]]:
+def collect(
+    dataset: Dataset, journal: Journal
+) -> Tuple[Dict[str, List[Detection]], Dict[str, Any]]:
     """Return the results of all samples in dataset order, and the timings."""
-    records = []
+    records: List[Any] = []
     for scene in dataset.scenes:
         record = journal.read(scene.token)
         if record is None:
@@ -72,7 +85,7 @@ def collect(dataset: Dataset, journal: Journal) -> Tuple[Dict[str, List[Detectio
         records.append(record)
     results: Dict[str, List[Detection]] = {}
     for record in records:
-        results.update(record["results"])  # type: ignore[arg-type]
+        results.update(record["results"])
     return results, _timings(records)
 
 
@@ -94,6 +107,7 @@ def _timings(records: Sequence[Any]) -> Dict[str, Any]:
         "images_per_second": samples * _CAMERAS_PER_SAMPLE / wall,
         "forward_samples_per_second": samples / seconds["forward"] if seconds["forward"] else None,
         "peak_memory_bytes": {
-            kind: max(record["peak_memory_bytes"][kind] for record in records) for kind in ("host", "gpu")
+            kind: max(record["peak_memory_bytes"][kind] for record in records)
+            for kind in ("host", "gpu")
         },
     }

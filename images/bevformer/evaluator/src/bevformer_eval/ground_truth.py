@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, List
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from bevformer_eval.results import CLASSES, Boxes, lidar_boxes, rotation_of
 class GroundTruth:
     """Annotations read through nuscenes-devkit."""
 
-    def __init__(self, devkit: "NuScenes") -> None:  # type: ignore[name-defined]  # noqa: F821
-        from nuscenes.eval.detection.utils import category_to_detection_name  # noqa: PLC0415
+    def __init__(self, devkit: Any) -> None:  # noqa: ANN401 - NuScenes
+        from nuscenes.eval.detection.utils import category_to_detection_name
 
         self._devkit = devkit
         self._class_of = category_to_detection_name
@@ -36,9 +36,13 @@ class GroundTruth:
             np.array([row["size"] for row in rows]),
             np.array([_heading(row["rotation"]) for row in rows]),
         )
-        velocity = np.nan_to_num(np.array([self._devkit.box_velocity(row["token"]) for row in rows]))
+        velocity = np.nan_to_num(
+            np.array([self._devkit.box_velocity(row["token"]) for row in rows])
+        )
         to_lidar = (rotation_of(sample.ego2global) @ rotation_of(sample.lidar2ego)).T
-        return Boxes(np.c_[boxes, (velocity @ to_lidar.T)[:, :2]], np.ones(len(rows)), np.array(labels))
+        return Boxes(
+            np.c_[boxes, (velocity @ to_lidar.T)[:, :2]], np.ones(len(rows)), np.array(labels)
+        )
 
 
 def _heading(rotation: List[float]) -> List[float]:

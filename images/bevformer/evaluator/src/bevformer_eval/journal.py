@@ -13,10 +13,11 @@ Record = Dict[str, object]
 
 
 class Journal:
-    """One file for each finished scene, written whole or not at all, below a folder that names the run.
+    """One file for each finished scene, written whole or not at all, in a folder of the run.
 
-    The folder's name is a hash of what decides the result (data, split, model, weights, arithmetic), so results of
-    different runs never mix. JSON keeps every float64 exactly: a resumed run gives the same bytes.
+    The folder's name is a hash of what decides the result (data, split, model, weights,
+    arithmetic), so results of different runs never mix. JSON keeps every float64 exactly: a resumed
+    run gives the same bytes.
     """
 
     def __init__(self, work_dir: Path, identity: Mapping[str, object]) -> None:

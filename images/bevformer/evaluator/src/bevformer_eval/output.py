@@ -27,16 +27,18 @@ def say(text: str) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses below `path` into a StorageError that names the file and the remedy."""
+    """Turn what the file system refuses below `path` into a StorageError with its remedy."""
     try:
         yield
     except OSError as error:
         where = error.filename or path
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"{where}: no space left", "free some space, or choose another --work-dir") from error
+            raise StorageError(
+                f"{where}: no space left", "free some space, or choose another --work-dir"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             reason = os.strerror(error.errno).lower()
-            hint = "choose a directory that this user can write, or run the container with --user $(id -u):$(id -g)"
+            hint = "choose a directory that this user can write, or start the container with --user"
             raise StorageError(f"{where}: cannot write: {reason}", hint) from error
         raise
 

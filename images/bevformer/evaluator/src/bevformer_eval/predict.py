@@ -1,4 +1,4 @@
-"""Predictors: what turns the samples of scenes into boxes, with the temporal state kept by scene."""
+"""Predictors: they turn the samples of scenes into boxes, with the temporal state by scene."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class SceneResult:
 
     scene: Scene
     boxes: List[Boxes]
-    seconds: Dict[str, float] = field(default_factory=lambda: {"load": 0.0, "forward": 0.0, "decode": 0.0})
+    seconds: Dict[str, float] = field(
+        default_factory=lambda: {"load": 0.0, "forward": 0.0, "decode": 0.0}
+    )
 
 
 class Predictor(Protocol):
-    """Yields the results of scenes as they are finished, in any order; `advance` is called after each sample."""
+    """Yields the results of scenes, in any order; calls `advance` after each sample."""
 
     def predict(self, scenes: Sequence[Scene], advance: Advance) -> Iterator[SceneResult]:
         """Evaluate the scenes."""
@@ -38,10 +40,11 @@ class Predictor(Protocol):
 
 
 class EgoMotion:
-    """Turns absolute CAN bus vectors into differences between two frames of a scene, as upstream's forward_test does.
+    """Turns CAN bus vectors into differences of two frames, as upstream's forward_test does.
 
-    Only the position (metres, global frame) and the heading in degrees become differences; the heading in radians, the
-    orientation and the rest stay absolute. The first frame of a scene has no shift.
+    Only the position (metres, global frame) and the heading in degrees become differences; the
+    heading in radians, the orientation and the rest stay absolute. The first frame of a scene has
+    no shift.
     """
 
     def __init__(self) -> None:
@@ -49,7 +52,7 @@ class EgoMotion:
         self._degrees = 0.0
 
     def step(self, sample: Sample) -> Tuple[np.ndarray, bool]:
-        """Return the (18,) vector for the model, and whether a previous frame of the scene exists."""
+        """Return the (18,) vector for the model, and whether the scene has a previous frame."""
         vector = sample.can_bus.copy()
         position, degrees = vector[:3].copy(), float(vector[-1])
         has_previous = self._position is not None
@@ -60,7 +63,7 @@ class EgoMotion:
 
 
 class GroundTruthPredictor:
-    """Gives the annotated boxes as if they had been predicted: proves the evaluation apart from the weights."""
+    """Gives the annotated boxes as predictions: proves the evaluation apart from the weights."""
 
     def __init__(self, truth: GroundTruth) -> None:
         self._truth = truth
@@ -81,7 +84,15 @@ Observer = Callable[[Sample, Any, Boxes], None]  # the sample, the model's Outpu
 class NativePredictor:
     """The native model, one frame at a time; images are loaded ahead by threads."""
 
-    def __init__(self, model: Any, device: str, source: Source, *, workers: int, observer: Optional[Observer] = None):  # noqa: ANN401 - a torch module; torch is imported late
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - BEVFormerTiny; torch is imported late
+        device: str,
+        source: Source,
+        *,
+        workers: int,
+        observer: Optional[Observer] = None,
+    ) -> None:
         self._model, self._device, self._source = model, device, source
         self._workers, self._observer = workers, observer
 
@@ -99,9 +110,11 @@ class NativePredictor:
                     advance()
                 yield result
 
-    def _frame(self, sample: Sample, inputs: Tuple[np.ndarray, np.ndarray, Any], result: SceneResult) -> Any:  # noqa: ANN401
+    def _frame(
+        self, sample: Sample, inputs: Tuple[np.ndarray, np.ndarray, Any], result: SceneResult
+    ) -> Any:  # noqa: ANN401
         """Evaluate one frame, append its boxes to the result, and return its BEV."""
-        import torch  # noqa: PLC0415
+        import torch
 
         images, can_bus, previous = inputs
         start = time.perf_counter()
@@ -126,7 +139,7 @@ class NativePredictor:
 
 def decoded(output: Any) -> List[Boxes]:  # noqa: ANN401
     """Return the boxes of each frame of a model output as numpy arrays."""
-    from bevformer_eval.model import decode  # noqa: PLC0415 - imports torch
+    from bevformer_eval.model import decode
 
     return [Boxes(*(part.cpu().numpy() for part in found)) for found in decode(output)]
 
@@ -142,10 +155,13 @@ class gpu_errors:  # noqa: N801 - reads as a statement, like contextlib.suppress
             text = str(error)
             line = text.splitlines()[0] if text else type(error).__name__
             if "out of memory" in text:
-                hint = "free the GPU (see nvidia-smi), lower --batch, or run on another device with --device"
+                hint = "free the GPU (see nvidia-smi), or run on another one with --device"
                 raise HostError(f"the GPU is out of memory: {line}", hint) from error
             if "no kernel image" in text:
-                hint = "this build does not serve this GPU; choose an image whose architectures include it, or --device cpu"
+                hint = "choose an image whose architectures include this GPU, or --device cpu"
                 raise HostError(f"no kernel of this build runs on the GPU: {line}", hint) from error
             if "CUDA" in text or "cuda" in text or "cuDNN" in text:
-                raise HostError(f"CUDA failed: {line}", "check the driver with nvidia-smi, or run with --device cpu") from error
+                raise HostError(
+                    f"CUDA failed: {line}",
+                    "check the driver with nvidia-smi, or run with --device cpu",
+                ) from error

@@ -21,7 +21,7 @@ class Progress:
         self._live = sys.stderr.isatty()
         self._silent = silent
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Progress:  # noqa: PYI034 - Self is not in Python 3.8
         if self._already and not self._silent:
             say(f"{self._already} of {self._total} samples are already evaluated; going on")
         return self

@@ -1,4 +1,4 @@
-"""Turns detections in the lidar frame into nuScenes' submission format, as mmdetection3d 0.17.1 does for upstream."""
+"""Turns boxes in the lidar frame into nuScenes' submission format, as mmdetection3d 0.17.1."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ CLASSES = (
     "pedestrian",
     "traffic_cone",
 )
-# detection_cvpr_2019: beyond this distance in the x-y plane of the ego frame (m) nothing is submitted.
+# detection_cvpr_2019: beyond this distance in the x-y plane of the ego frame (m) nothing is
+# submitted.
 CLASS_RANGE = {
     "car": 50,
     "truck": 50,
@@ -36,7 +37,13 @@ CLASS_RANGE = {
     "traffic_cone": 30,
     "barrier": 30,
 }
-META = {"use_camera": True, "use_lidar": False, "use_radar": False, "use_map": False, "use_external": True}
+META = {
+    "use_camera": True,
+    "use_lidar": False,
+    "use_radar": False,
+    "use_map": False,
+    "use_external": True,
+}
 _MOVING = 0.2  # m/s
 # The model predicts no attribute; mmdetection3d gives one by class and speed: (moving, at rest).
 _ATTRIBUTES: Dict[str, Tuple[str, str]] = {
@@ -73,7 +80,7 @@ def submission(results: Dict[str, List[Detection]]) -> Dict[str, object]:
 
 
 def format_sample(sample: Sample, found: Boxes) -> List[Detection]:
-    """Return the detections of one sample in the global frame, those within the range of their class."""
+    """Return the detections of one sample that lie within range, in the global frame."""
     boxes = np.asarray(found.boxes, np.float64).reshape(-1, 9)
     to_ego, to_global = matrix(sample.lidar2ego), matrix(sample.ego2global)
     centre = boxes[:, :3].copy()
@@ -105,10 +112,13 @@ def format_sample(sample: Sample, found: Boxes) -> List[Detection]:
     return detections
 
 
-def lidar_boxes(sample: Sample, translation: np.ndarray, size: np.ndarray, heading: np.ndarray) -> np.ndarray:
-    """Return (n, 7) boxes x y z(bottom) w l h yaw in the lidar frame, the inverse of `format_sample`.
+def lidar_boxes(
+    sample: Sample, translation: np.ndarray, size: np.ndarray, heading: np.ndarray
+) -> np.ndarray:
+    """Return (n, 7) boxes x y z(bottom) w l h yaw in the lidar frame: `format_sample` undone.
 
-    translation: (n, 3) centres in the global frame; size: (n, 3) w l h; heading: (n, 3) x axes in the global frame.
+    translation: (n, 3) centres in the global frame; size: (n, 3) w l h; heading: (n, 3) x axes in
+    the global frame.
     """
     to_global = matrix(sample.ego2global) @ matrix(sample.lidar2ego)
     inverse = np.linalg.inv(to_global)

@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from bevformer_eval import __version__, distributed, metrics
 from bevformer_eval.data import nuscenes, origin
@@ -19,6 +19,10 @@ from bevformer_eval.output import emit, storage_errors, write_json
 from bevformer_eval.predict import GroundTruthPredictor, NativePredictor, Observer, Predictor
 from bevformer_eval.progress import Progress
 from bevformer_eval.results import format_sample, submission
+
+if TYPE_CHECKING:  # they import torch
+    from bevformer_eval.golden import GoldenReport
+    from bevformer_eval.golden_scenes import GoldenScenes
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Model:
         """Return the name of the device for people."""
         if not self.device.startswith("cuda"):
             return self.device
-        import torch  # noqa: PLC0415
+        import torch
 
         return str(torch.cuda.get_device_name(self.device))
 
@@ -41,7 +45,7 @@ class Model:
         """Return what turns samples into boxes."""
         if self.state is None:
             return GroundTruthPredictor(GroundTruth(session.devkit))
-        from bevformer_eval.model import BEVFormerTiny  # noqa: PLC0415 - imports torch
+        from bevformer_eval.model import BEVFormerTiny
 
         module = BEVFormerTiny()
         module.load_state_dict(self.state, strict=True)
@@ -60,11 +64,11 @@ class Session:
     devkit: Any
     model: Model
     journal: Journal
-    golden: Optional[Any] = None  # GoldenScenes, for --check-golden
+    golden: Optional[GoldenScenes] = None  # for --check-golden
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, score and report; raise EvalError where something is wrong or a gate does not hold."""
+    """Evaluate, score and report; raise EvalError where a gate does not hold."""
     _check_options(args)
     place = distributed.place(args.share)
     _check_writable(args.work_dir)
@@ -99,11 +103,15 @@ def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> S
 
 
 def _prepare_golden(session: Session) -> None:
-    from bevformer_eval.golden_scenes import GoldenScenes  # noqa: PLC0415 - imports torch
+    from bevformer_eval.golden_scenes import GoldenScenes
 
     session.golden = GoldenScenes(session.args.seed or 0, session.dataset.source)
-    session.golden.check_inputs([sample for scene in session.dataset.scenes for sample in scene.samples])
-    session.journal.forget([scene.token for scene in session.dataset.scenes])  # every output is looked at
+    session.golden.check_inputs(
+        [sample for scene in session.dataset.scenes for sample in scene.samples]
+    )
+    session.journal.forget(
+        [scene.token for scene in session.dataset.scenes]
+    )  # every output is looked at
 
 
 def _unfinished(session: Session) -> List[nuscenes.Scene]:
@@ -118,11 +126,16 @@ def _evaluate(session: Session, scenes: List[nuscenes.Scene]) -> None:
         with Progress(dataset.size, dataset.size - _samples(scenes)) as progress:
             distributed.run_shares(args.argv, args.gpus, _Watch(session, scenes, progress))
         return
-    # Shares are cut from all scenes, not from the unfinished ones, which other processes are working off.
+    # Shares are cut from all scenes, not from the unfinished ones, which other processes are
+    # working off.
     mine = share(dataset.scenes, place.rank, place.count)
     unfinished = pending(mine, session.journal)
     if unfinished:
-        with Progress(_samples(mine), _samples(mine) - _samples(unfinished), silent=place.rank > 0 or args.share) as progress:
+        with Progress(
+            _samples(mine),
+            _samples(mine) - _samples(unfinished),
+            silent=place.rank > 0 or args.share,
+        ) as progress:
             observer = session.golden.observe if session.golden else None
             predictor = session.model.predictor(session, observer)
             evaluate(unfinished, predictor, session.journal, progress, place.rank)
@@ -135,7 +148,7 @@ def _samples(scenes: List[nuscenes.Scene]) -> int:
 
 
 class _Watch:
-    """Advances the progress by the scenes that other processes have recorded since the last look."""
+    """Advances the progress by the scenes that other processes have just recorded."""
 
     def __init__(self, session: Session, scenes: List[nuscenes.Scene], progress: Progress) -> None:
         self._journal, self._left, self._progress = session.journal, scenes, progress
@@ -152,7 +165,9 @@ def _report(session: Session) -> None:
     """Write the results, metrics, timings and pictures, print the table, and judge the gates."""
     args, dataset = session.args, session.dataset
     results, timings = collect(dataset, session.journal)
-    files = {name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")}
+    files = {
+        name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")
+    }
     write_json(files["results_nusc"], submission(results))
     timings["device"] = session.model.device_name()
     write_json(files["timings"], timings)
@@ -168,9 +183,19 @@ def _report(session: Session) -> None:
     }
     write_json(files["metrics"], scores)
     if args.show is not None:
-        draw_all(session.devkit, dataset, results, Pictures(args.work_dir / "pictures", args.show, args.show_score))
-    text = f"{metrics.table(scores)}\n{_speed(timings)}\nwritten to {args.work_dir}: {', '.join(f.name for f in files.values())}"
-    result = {"metrics": scores, "timings": timings, "files": {name: str(file) for name, file in files.items()}}
+        draw_all(
+            session.devkit,
+            dataset,
+            results,
+            Pictures(args.work_dir / "pictures", args.show, args.show_score),
+        )
+    names = ", ".join(file.name for file in files.values())
+    text = f"{metrics.table(scores)}\n{_speed(timings)}\nwritten to {args.work_dir}: {names}"
+    result = {
+        "metrics": scores,
+        "timings": timings,
+        "files": {name: str(file) for name, file in files.items()},
+    }
     report = _golden_report(session)
     if report is not None:
         result["golden"] = report.as_dict()
@@ -179,10 +204,12 @@ def _report(session: Session) -> None:
     _judge(session, scores, report)
 
 
-def _golden_report(session: Session) -> Optional[Any]:
+def _golden_report(session: Session) -> Optional[GoldenReport]:
     if session.golden is None:
         return None
-    truth = GroundTruthPredictor(GroundTruth(session.devkit)).predict(session.dataset.scenes, lambda: None)
+    truth = GroundTruthPredictor(GroundTruth(session.devkit)).predict(
+        session.dataset.scenes, lambda: None
+    )
     results = {
         sample.token: format_sample(sample, boxes)
         for found in truth
@@ -193,11 +220,11 @@ def _golden_report(session: Session) -> Optional[Any]:
     return session.golden.report(metrics.score(session.devkit, session.dataset.split, file)["mAP"])
 
 
-def _judge(session: Session, scores: Dict[str, Any], report: Optional[Any]) -> None:
+def _judge(session: Session, scores: Dict[str, Any], report: Optional[GoldenReport]) -> None:
     args = session.args
     metrics.gate(scores, {"mAP": args.expect_map, "NDS": args.expect_nds}, args.tolerance)
     if report is not None:
-        from bevformer_eval.golden_scenes import judge  # noqa: PLC0415
+        from bevformer_eval.golden_scenes import judge
 
         judge(report)
 
@@ -206,8 +233,10 @@ def _speed(timings: Dict[str, Any]) -> str:
     memory = timings["peak_memory_bytes"]
     gpu = f", GPU {memory['gpu'] / 2**30:.2f} GiB" if memory["gpu"] else ""
     return (
-        f"{timings['samples']} samples on {timings['device']}: {timings['samples_per_second']:.2f} samples/s, "
-        f"{timings['images_per_second']:.2f} images/s; peak memory {memory['host'] / 2**30:.2f} GiB{gpu}"
+        f"{timings['samples']} samples on {timings['device']}: "
+        f"{timings['samples_per_second']:.3g} samples/s, "
+        f"{timings['images_per_second']:.3g} images/s; "
+        f"peak memory {memory['host'] / 2**30:.2f} GiB{gpu}"
     )
 
 
@@ -221,12 +250,17 @@ def _check_options(args: argparse.Namespace) -> None:
     if sum(given) > 1:
         raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
     if not any(given) and not args.synthetic:
-        raise UsageError("say which weights: --checkpoint bevformer_tiny_epoch_24.pth, or --seed N for seeded ones")
+        raise UsageError("say which weights: --checkpoint PTH, or --seed N for seeded ones")
     if args.gpus < 1 or args.workers < 1:
         raise UsageError("--gpus and --workers must be at least 1")
     if args.gpus > 1 and ":" in args.device:
-        raise UsageError(f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one", "use --device cuda")
-    if args.check_golden and (not args.synthetic or args.gpus > 1 or args.ground_truth or args.checkpoint):
+        raise UsageError(
+            f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one",
+            "use --device cuda",
+        )
+    if args.check_golden and (
+        not args.synthetic or args.gpus > 1 or args.ground_truth or args.checkpoint
+    ):
         raise UsageError("--check-golden goes with --synthetic, seeded weights and one process")
 
 
@@ -242,8 +276,8 @@ def choose_model(args: argparse.Namespace, place: distributed.Place) -> Model:
     """Return the model that the options ask for."""
     if args.ground_truth:
         return Model({"kind": "ground truth"}, "cpu", None)
-    from bevformer_eval import weights  # noqa: PLC0415 - imports torch
-    from bevformer_eval.device import choose_device  # noqa: PLC0415
+    from bevformer_eval import weights
+    from bevformer_eval.device import choose_device
 
     device = choose_device(args.device, place.local_rank, tf32=args.tf32)
     if args.gpus > 1 and device != "cpu":
@@ -257,5 +291,7 @@ def choose_model(args: argparse.Namespace, place: distributed.Place) -> Model:
     else:
         state = weights.seeded_state_dict(args.seed or 0)
         identity["seed"] = args.seed or 0
-    identity["arithmetic"] = "float32 cpu" if device == "cpu" else "tf32 cuda" if args.tf32 else "float32 cuda"
+    identity["arithmetic"] = (
+        "float32 cpu" if device == "cpu" else "tf32 cuda" if args.tf32 else "float32 cuda"
+    )
     return Model(identity, device, state)

@@ -1,4 +1,4 @@
-"""`bevformer-eval check-ops`: multi-scale deformable attention, mmcv's op against the PyTorch form."""
+"""`bevformer-eval check-ops`: mmcv's multi-scale deformable attention against PyTorch's."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ HELP = "compare the implementations of multi-scale deformable attention"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="random shapes (default 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the shapes (default 0)")
-    parser.add_argument("--require-mmcv", action="store_true", help="exit 1 also where mmcv's op cannot be used")
+    parser.add_argument(
+        "--trials", type=int, default=20, metavar="N", help="random shapes (default 20)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the shapes (default 0)"
+    )
+    parser.add_argument(
+        "--require-mmcv", action="store_true", help="exit 1 also where mmcv's op cannot be used"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print the largest errors, forward and backward; exit 1 where one is beyond the tolerance."""
-    from bevformer_eval.device import choose_device  # noqa: PLC0415 - imports torch
-    from bevformer_eval.ops_check import check_ops  # noqa: PLC0415
-    from bevformer_eval.predict import gpu_errors  # noqa: PLC0415
+    from bevformer_eval.device import choose_device
+    from bevformer_eval.ops_check import check_ops
+    from bevformer_eval.predict import gpu_errors
 
     device = choose_device(args.device, 0, tf32=False)
     with gpu_errors():

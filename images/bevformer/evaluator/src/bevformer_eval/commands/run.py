@@ -21,56 +21,111 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", default="", help=argparse.SUPPRESS)
 
 
-def _data_options(group: argparse._ArgumentGroup) -> None:
+def _data_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--data",
         type=Path,
         nargs="+",
         metavar="PATH",
         default=[],
-        help="the nuScenes directory, or its .tgz/.tar files and can_bus.zip, or a directory of those",
+        help="the nuScenes directory, or its .tgz/.tar files and can_bus.zip, or their folder",
     )
     group.add_argument("--synthetic", action="store_true", help="seeded scenes instead of --data")
     add_scene_options(group)
-    group.add_argument("--version", metavar="V", default="", help="v1.0-trainval or v1.0-mini (default: what is there)")
-    group.add_argument("--split", metavar="S", default="", help="default: val, or mini_val of v1.0-mini")
-    group.add_argument("--partial", action="store_true", help="evaluate the scenes that are there of the split")
-    group.add_argument("--infos", type=Path, metavar="PKL", help="upstream's info file; its CAN bus vectors are used")
+    group.add_argument(
+        "--version",
+        metavar="V",
+        default="",
+        help="v1.0-trainval or v1.0-mini (default: what is there)",
+    )
+    group.add_argument(
+        "--split", metavar="S", default="", help="default: val, or mini_val of v1.0-mini"
+    )
+    group.add_argument(
+        "--partial", action="store_true", help="evaluate the scenes that are there of the split"
+    )
+    group.add_argument(
+        "--infos",
+        type=Path,
+        metavar="PKL",
+        help="upstream's info file; its CAN bus vectors are used",
+    )
 
 
-def _model_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", choices=("native", "upstream"), default="native", help="default: native")
+def _model_options(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--model", choices=("native", "upstream"), default="native", help="default: native"
+    )
     group.add_argument("--checkpoint", type=Path, metavar="PTH", help="bevformer_tiny_epoch_24.pth")
-    group.add_argument("--checkpoint-sha256", metavar="HEX", default="", help="refuse a checkpoint of another hash")
-    group.add_argument("--seed", type=int, metavar="N", help="seeded weights instead of a checkpoint")
     group.add_argument(
-        "--ground-truth", action="store_true", help="feed the annotations instead of a model: mAP must be 1.0"
+        "--checkpoint-sha256", metavar="HEX", default="", help="refuse a checkpoint of another hash"
+    )
+    group.add_argument(
+        "--seed", type=int, metavar="N", help="seeded weights instead of a checkpoint"
+    )
+    group.add_argument(
+        "--ground-truth",
+        action="store_true",
+        help="feed the annotations instead of a model: mAP must be 1.0",
     )
 
 
-def _device_options(group: argparse._ArgumentGroup) -> None:
+def _device_options(group: argparse._ActionsContainer) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
-    group.add_argument("--gpus", type=int, default=1, metavar="N", help="processes, one for each GPU (default 1)")
-    group.add_argument("--workers", type=int, default=4, metavar="N", help="threads that load images (default 4)")
-    group.add_argument("--tf32", action="store_true", help="allow TF32 on the GPU: faster, other last digits")
-
-
-def _output_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--work-dir", type=Path, default=Path("bevformer-eval"), metavar="DIR", help="default: %(default)s")
-    group.add_argument("--fresh", action="store_true", help="evaluate again what an earlier run has recorded")
     group.add_argument(
-        "--show", nargs="?", type=int, const=0, metavar="N", help="write pictures of all samples, or of the first N"
+        "--gpus", type=int, default=1, metavar="N", help="processes, one for each GPU (default 1)"
     )
-    group.add_argument("--show-score", type=float, default=0.2, metavar="S", help="lowest score shown (default 0.2)")
+    group.add_argument(
+        "--workers", type=int, default=4, metavar="N", help="threads that load images (default 4)"
+    )
+    group.add_argument(
+        "--tf32", action="store_true", help="allow TF32 on the GPU: faster, other last digits"
+    )
+
+
+def _output_options(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--work-dir",
+        type=Path,
+        default=Path("bevformer-eval"),
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    group.add_argument(
+        "--fresh", action="store_true", help="evaluate again what an earlier run has recorded"
+    )
+    group.add_argument(
+        "--show",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="N",
+        help="write pictures of all samples, or of the first N",
+    )
+    group.add_argument(
+        "--show-score",
+        type=float,
+        default=0.2,
+        metavar="S",
+        help="lowest score shown (default 0.2)",
+    )
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
 
 
-def _gate_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--expect-map", type=float, metavar="X", help="mAP must be X within --tolerance")
-    group.add_argument("--expect-nds", type=float, metavar="X", help="NDS must be X within --tolerance")
-    group.add_argument("--tolerance", type=float, default=0.002, metavar="T", help="default: %(default)s")
+def _gate_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
-        "--check-golden", action="store_true", help="synthetic scenes only: the detections must equal the golden ones"
+        "--expect-map", type=float, metavar="X", help="mAP must be X within --tolerance"
+    )
+    group.add_argument(
+        "--expect-nds", type=float, metavar="X", help="NDS must be X within --tolerance"
+    )
+    group.add_argument(
+        "--tolerance", type=float, default=0.002, metavar="T", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--check-golden",
+        action="store_true",
+        help="synthetic scenes only: the detections must equal the golden ones",
     )
 
 

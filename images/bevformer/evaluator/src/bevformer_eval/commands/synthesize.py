@@ -18,11 +18,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def add_scene_options(parser: argparse.ArgumentParser) -> None:
+def add_scene_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that say which synthetic scenes are meant."""
-    parser.add_argument("--scene-seed", type=int, default=0, metavar="N", help="seed of the scenes (default 0)")
-    parser.add_argument("--scenes", type=int, default=2, metavar="K", help="how many synthetic scenes (default 2)")
-    parser.add_argument("--samples", type=int, default=3, metavar="M", help="samples in each of them (default 3)")
+    parser.add_argument(
+        "--scene-seed", type=int, default=0, metavar="N", help="seed of the scenes (default 0)"
+    )
+    parser.add_argument(
+        "--scenes", type=int, default=2, metavar="K", help="how many synthetic scenes (default 2)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=3, metavar="M", help="samples in each of them (default 3)"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -41,5 +47,9 @@ def execute(args: argparse.Namespace) -> int:
         "scenes": args.scenes,
         "samples": args.scenes * args.samples,
     }
-    emit(result, f"{result['samples']} samples of {args.scenes} scenes ({version}) in {root}", as_json=args.json)
+    emit(
+        result,
+        f"{result['samples']} samples of {args.scenes} scenes ({version}) in {root}",
+        as_json=args.json,
+    )
     return ExitCode.OK

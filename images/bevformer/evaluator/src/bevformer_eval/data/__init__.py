@@ -30,8 +30,9 @@ class RigidTransform:
 class Sample:
     """One annotated keyframe.
 
-    `images` are paths below the data root by camera; `lidar2img` is (6, 4, 4) float64 for the 800x450 image, in the order
-    of CAMERAS; `can_bus` is (18,) float64 as upstream's dataset gives it, before the differences between two frames.
+    `images` are paths below the data root by camera; `lidar2img` is (6, 4, 4) float64 for the
+    800x450 image, in the order of CAMERAS; `can_bus` is (18,) float64 as upstream's dataset gives
+    it, before the differences between two frames.
     """
 
     token: str

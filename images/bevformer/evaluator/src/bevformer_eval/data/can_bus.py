@@ -12,11 +12,14 @@ from bevformer_eval.data import RigidTransform
 from bevformer_eval.data.source import Source
 from bevformer_eval.errors import DataError
 
-# Scenes for which nuScenes has no CAN bus at all (nuscenes-devkit, can_bus_api.py); upstream gives them zeros.
+# Scenes for which nuScenes has no CAN bus at all (nuscenes-devkit, can_bus_api.py); upstream gives
+# them zeros.
 WITHOUT_CAN_BUS = frozenset(
     f"scene-{number:04d}" for number in (*range(161, 169), *range(170, 177), *range(309, 315))
 )
-_MEASURED = slice(7, 16)  # acceleration 3, rotation rate 3, velocity 3; before them position 3, orientation 4
+_MEASURED = slice(
+    7, 16
+)  # acceleration 3, rotation rate 3, velocity 3; before them position 3, orientation 4
 SIZE = 18  # and the yaw of the ego vehicle in radians and in degrees
 
 Message = Dict[str, object]
@@ -28,7 +31,7 @@ def path_of(scene_name: str) -> str:
 
 
 def read_messages(source: Source, scene_name: str) -> List[Message]:
-    """Return the pose messages of one scene in file order; empty for scenes that have no CAN bus."""
+    """Return the pose messages of one scene in file order; none where nuScenes has none."""
     if scene_name in WITHOUT_CAN_BUS:
         return []
     path = path_of(scene_name)
@@ -39,26 +42,34 @@ def read_messages(source: Source, scene_name: str) -> List[Message]:
             raise _malformed(source, path) from error
     if not isinstance(messages, list) or not messages:
         raise _malformed(source, path)
-    if any(not isinstance(message, dict) or not {"utime", "pos", "orientation"} <= set(message) for message in messages):
+    if any(
+        not isinstance(message, dict) or not {"utime", "pos", "orientation"} <= set(message)
+        for message in messages
+    ):
         raise _malformed(source, path)
     return messages
 
 
 def _malformed(source: Source, path: str) -> DataError:
-    return DataError(f"{source.name}: {path} is cut off or not a CAN bus pose file", "download can_bus.zip again")
+    return DataError(
+        f"{source.name}: {path} is cut off or not a CAN bus pose file", "download can_bus.zip again"
+    )
 
 
-def vector(source: Source, scene_name: str, messages: Sequence[Message], timestamp: int) -> np.ndarray:
-    """Return (18,) zeros with the acceleration, rotation rate and velocity of one keyframe in their places.
+def vector(
+    source: Source, scene_name: str, messages: Sequence[Message], timestamp: int
+) -> np.ndarray:
+    """Return (18,) zeros but for the acceleration, rotation rate and velocity of one keyframe.
 
-    They are taken, in the order of their keys in the file, from the first message *after* the keyframe: upstream's
-    converter breaks out of its loop there and reads that message, although it has kept the one before. The published
-    result was computed so.
+    They are taken, in the order of their keys in the file, from the first message *after* the
+    keyframe: upstream's converter breaks out of its loop there and reads that message, although it
+    has kept the one before. The published result was computed so.
     """
     result = np.zeros(SIZE)
     if not messages:
         return result
-    following = next((m for m in messages if m["utime"] > timestamp), messages[-1])  # type: ignore[operator]
+    later = (m for m in messages if m["utime"] > timestamp)  # type: ignore[operator]
+    following = next(later, messages[-1])
     try:
         result[_MEASURED] = [
             number
@@ -72,7 +83,7 @@ def vector(source: Source, scene_name: str, messages: Sequence[Message], timesta
 
 
 def with_pose(measured: np.ndarray, ego2global: RigidTransform) -> np.ndarray:
-    """Return the (18,) vector with the position, orientation and heading of the ego pose, as upstream's dataset."""
+    """Return the (18,) vector with the ego pose's position, orientation and heading set."""
     result = measured.copy()
     result[:3] = ego2global.translation
     # Upstream assigns a pyquaternion object to the four places; numpy takes its float, which is the
@@ -94,4 +105,8 @@ def yaw(pose: RigidTransform) -> float:
 
 def problems(source: Source, scene_names: Sequence[str]) -> List[str]:
     """Return the scenes that should have a CAN bus file and do not."""
-    return [name for name in scene_names if name not in WITHOUT_CAN_BUS and not source.exists(path_of(name))]
+    return [
+        name
+        for name in scene_names
+        if name not in WITHOUT_CAN_BUS and not source.exists(path_of(name))
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Deque, Iterator, Sequence, Tuple
+from typing import Deque, Generator, Sequence, Tuple
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from bevformer_eval.data.source import Source
 Frame = Tuple[np.ndarray, float]
 
 
-def frames(source: Source, samples: Sequence[Sample], workers: int) -> Iterator[Frame]:
-    """Yield, for each sample, its float32 (6, 3, 480, 800) images and the seconds a thread spent on them.
+def frames(source: Source, samples: Sequence[Sample], workers: int) -> Generator[Frame, None, None]:
+    """Yield each sample's float32 (6, 3, 480, 800) images, and the seconds that a thread spent.
 
-    Not more than `workers` + 1 samples (28 MB each) are loaded ahead; OpenCV decodes outside the interpreter's lock.
+    Not more than `workers` + 1 samples (28 MB each) are loaded ahead; OpenCV decodes outside the
+    interpreter's lock.
     """
 
     def load(sample: Sample) -> Frame:
@@ -28,7 +29,7 @@ def frames(source: Source, samples: Sequence[Sample], workers: int) -> Iterator[
         return images, time.perf_counter() - start
 
     pool = ThreadPoolExecutor(workers)
-    ahead: Deque["Future[Frame]"] = deque()
+    ahead: Deque[Future[Frame]] = deque()
     remaining = iter(samples)
     try:
         for sample in remaining:

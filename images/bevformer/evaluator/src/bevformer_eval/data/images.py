@@ -22,7 +22,9 @@ def load_images(source: Source, sample: Sample) -> np.ndarray:
     """Return the images of a sample, uint8 (6, 900, 1600, 3) in BGR, in the order of CAMERAS."""
     images = np.empty((len(CAMERAS), HEIGHT, WIDTH, 3), np.uint8)
     for index, camera in enumerate(CAMERAS):
-        images[index] = decode(read(source, sample.images[camera]), f"{source.name}: {sample.images[camera]}")
+        images[index] = decode(
+            read(source, sample.images[camera]), f"{source.name}: {sample.images[camera]}"
+        )
     return images
 
 
@@ -39,12 +41,14 @@ def decode(data: bytes, name: str) -> np.ndarray:
         raise DataError(f"{name} is cut off or not a JPEG", "unpack or download its archive again")
     if image.shape != (HEIGHT, WIDTH, 3):
         size = f"{image.shape[1]}x{image.shape[0]}"
-        raise DataError(f"{name} is {size}, not {WIDTH}x{HEIGHT}", "use the images as nuScenes publishes them")
+        raise DataError(
+            f"{name} is {size}, not {WIDTH}x{HEIGHT}", "use the images as nuScenes publishes them"
+        )
     return image
 
 
 def preprocess(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Return float32 (6, 3, 480, 800): RGB, normalised, then halved bilinearly, then padded with zeros below.
+    """Return float32 (6, 3, 480, 800): RGB, normalised, halved bilinearly, padded below with 0.
 
     The order is upstream's; halving before normalising would differ in the last bits.
     """

@@ -1,4 +1,4 @@
-"""Reads the CAN bus vectors out of upstream's info files, without executing anything that the pickle holds."""
+"""Reads the CAN bus vectors of upstream's info files, without executing what a pickle holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from bevformer_eval.data.can_bus import SIZE
 from bevformer_eval.errors import DataError
 
-# What numpy arrays and numbers are pickled as; nothing else of what a pickle names is ever looked up.
+# What numpy arrays and numbers are pickled as; nothing else of what a pickle names is ever looked
+# up.
 _KNOWN = {
     (module, name)
     for package in ("numpy.core", "numpy._core")
@@ -51,17 +52,24 @@ def read_can_bus(path: Path) -> Dict[str, np.ndarray]:
     try:
         with path.open("rb") as stream:
             infos = _NumbersOnly(stream).load()["infos"]
-            vectors = {str(info["token"]): np.asarray(info["can_bus"], np.float64).copy() for info in infos}
+            vectors = {
+                str(info["token"]): np.asarray(info["can_bus"], np.float64).copy() for info in infos
+            }
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}", "check --infos") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
-        hint = "give upstream's nuscenes_infos_temporal_val.pkl, or leave --infos out: no pickle is needed"
-        raise DataError(f"{path}: not an info file of upstream, nothing of it was executed: {reason}", hint) from error
+        hint = "give upstream's nuscenes_infos_temporal_val.pkl, or no --infos: it is not needed"
+        raise DataError(
+            f"{path}: not an info file of upstream, nothing of it was executed: {reason}", hint
+        ) from error
     if any(vector.shape != (SIZE,) for vector in vectors.values()):
-        raise DataError(f"{path}: can_bus is not 18 numbers", "make it with upstream's create_data.py --canbus")
+        raise DataError(
+            f"{path}: can_bus is not 18 numbers", "make it with upstream's create_data.py --canbus"
+        )
     if vectors and not any(vector[7:16].any() for vector in vectors.values()):
         raise DataError(
-            f"{path}: every can_bus is zero: it was made without the CAN bus", "leave --infos out and add can_bus.zip"
+            f"{path}: every can_bus is zero: it was made without the CAN bus",
+            "leave --infos out and add can_bus.zip",
         )
     return vectors

@@ -80,7 +80,7 @@ def _version(source: Source, wanted: str) -> str:
             f"unpack the metadata archive of {wanted} there, or choose another --version",
         )
     if not wanted and len(found) != 1:
-        hint = "name the nuScenes root, with its v1.0-trainval or v1.0-mini folder, or the metadata archive too"
+        hint = "name the folder that holds v1.0-trainval or v1.0-mini, or the metadata archive too"
         if found:
             hint = "choose one with --version"
         raise DataError(f"{source.name}: cannot tell the nuScenes version (it has {listed})", hint)
@@ -89,25 +89,39 @@ def _version(source: Source, wanted: str) -> str:
 
 def _scene_names(source: Source, version: str, split: str, *, partial: bool) -> List[str]:
     """Return the scenes of the split that are in the tables; all of them unless `partial`."""
-    from nuscenes.utils.splits import create_splits_scenes  # noqa: PLC0415 - imports matplotlib
+    from nuscenes.utils.splits import create_splits_scenes
 
     known = create_splits_scenes()
-    if split not in known or split.startswith("mini") != version.endswith("mini") or split == "test":
-        fit = [name for name in known if name.startswith("mini") == version.endswith("mini") and name != "test"]
-        raise UsageError(f"the split {split!r} does not go with {version}", f"choose one of {', '.join(fit)}")
+    if (
+        split not in known
+        or split.startswith("mini") != version.endswith("mini")
+        or split == "test"
+    ):
+        fit = [
+            name
+            for name in known
+            if name.startswith("mini") == version.endswith("mini") and name != "test"
+        ]
+        raise UsageError(
+            f"the split {split!r} does not go with {version}", f"choose one of {', '.join(fit)}"
+        )
     present = {str(row["name"]) for row in rows(source, f"{version}/scene.json")}
     names = [name for name in known[split] if name in present]
     lacking = len(known[split]) - len(names)
     if not names or (lacking and not partial):
+        hint = "use the whole metadata archive, or evaluate what is there with --partial"
         raise DataError(
-            f"{source.name}: {version} has {len(names)} of the {len(known[split])} scenes of the split {split}",
-            "use the whole metadata archive, or evaluate what is there with --partial" if names else "choose --split",
+            f"{source.name}: {version} has {len(names)} of {len(known[split])} scenes of {split}",
+            hint if names else "choose another --split",
         )
     return names
 
 
 def _cached_tables(source: Source, version: str, names: Sequence[str], cache: Path) -> Tables:
-    key = {"stamps": {name: list(stamp) for name, stamp in source.stamps().items()}, "scenes": list(names)}
+    key = {
+        "stamps": {name: list(stamp) for name, stamp in source.stamps().items()},
+        "scenes": list(names),
+    }
     file = cache / f"tables-{version}.json"
     try:
         with file.open(encoding="utf-8") as stream:
@@ -134,12 +148,18 @@ def _scenes(source: Source, tables: Tables, infos: Optional[Path]) -> List[Scene
     for row in tables["scene"]:
         name, token = str(row["name"]), str(row["token"])
         vectors = measured(name, by_scene[token])
-        samples = [builder.sample(sample, name, vector) for sample, vector in zip(by_scene[token], vectors)]
+        samples = [
+            builder.sample(sample, name, vector) for sample, vector in zip(by_scene[token], vectors)
+        ]
         scenes.append(Scene(token, name, samples))
-    return sorted((scene for scene in scenes if scene.samples), key=lambda scene: scene.samples[0].timestamp)
+    return sorted(
+        (scene for scene in scenes if scene.samples), key=lambda scene: scene.samples[0].timestamp
+    )
 
 
-_Measured = Callable[[str, Sequence[Row]], List[np.ndarray]]  # scene name and samples to (18,) vectors
+_Measured = Callable[
+    [str, Sequence[Row]], List[np.ndarray]
+]  # scene name and samples to (18,) vectors
 
 
 def _from_files(source: Source, tables: Tables) -> _Measured:
@@ -147,8 +167,9 @@ def _from_files(source: Source, tables: Tables) -> _Measured:
     absent = can_bus.problems(source, names)
     if absent:
         raise DataError(
-            f"{source.name}: no CAN bus for {len(absent)} of {len(names)} scenes, first {can_bus.path_of(absent[0])}",
-            "download can_bus.zip of nuScenes, and unpack it into the data root or add it to --data",
+            f"{source.name}: no CAN bus for {len(absent)} of {len(names)} scenes, "
+            f"first {can_bus.path_of(absent[0])}",
+            "download nuScenes' can_bus.zip, and unpack it into the data root or add it to --data",
         )
 
     def measured(name: str, samples: Sequence[Row]) -> List[np.ndarray]:
@@ -166,7 +187,9 @@ def _from_infos(infos: Path) -> _Measured:
         absent = [row["token"] for row in samples if row["token"] not in vectors]
         if absent:
             hint = "give the info file of the same version and split, or leave --infos out"
-            raise DataError(f"{infos}: {len(absent)} samples of {name} are not in it, first {absent[0]}", hint)
+            raise DataError(
+                f"{infos}: {len(absent)} samples of {name} are not in it, first {absent[0]}", hint
+            )
         return [vectors[str(row["token"])] for row in samples]
 
     return measured
@@ -211,9 +234,11 @@ class _Builder:
         )
 
     def _lidar2img(self, camera: Row, lidar2global: np.ndarray) -> np.ndarray:
-        """Return the (4, 4) projection into the halved image, through the ego pose at the camera's own time."""
+        """Return the (4, 4) projection into the halved image, by the ego pose at its own time."""
         calibration = self._calibration[camera["calibrated_sensor_token"]]
-        camera2global = matrix(self._pose[camera["ego_pose_token"]]) @ matrix(_transform(calibration))
+        camera2global = matrix(self._pose[camera["ego_pose_token"]]) @ matrix(
+            _transform(calibration)
+        )
         return project(calibration["camera_intrinsic"], np.linalg.inv(camera2global) @ lidar2global)
 
 
@@ -243,7 +268,12 @@ def matrix(pose: RigidTransform) -> np.ndarray:
 
 
 def _check_images(dataset: Dataset) -> None:
-    wanted = [path for scene in dataset.scenes for sample in scene.samples for path in sample.images.values()]
+    wanted = [
+        path
+        for scene in dataset.scenes
+        for sample in scene.samples
+        for path in sample.images.values()
+    ]
     absent = [path for path in wanted if not dataset.source.exists(path)]
     if absent:
         raise DataError(

@@ -19,23 +19,27 @@ def open_data(paths: Sequence[Path], work_dir: Path) -> Source:
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or directory", "check --data")
-    if len(paths) == 1 and paths[0].is_dir() and (any(paths[0].glob("v1.0-*")) and not archives(paths)):
+    if (
+        len(paths) == 1
+        and paths[0].is_dir()
+        and (any(paths[0].glob("v1.0-*")) and not archives(paths))
+    ):
         return DirectorySource(paths[0])
     found = archives(paths)
     if found:
-        from bevformer_eval.data.tars import TarSource  # noqa: PLC0415 - ratarmount is needed for tars only
+        from bevformer_eval.data.tars import TarSource
 
         return TarSource(found, work_dir / "index")
     if len(paths) == 1:
         return DirectorySource(paths[0])
     raise DataError(
         f"{', '.join(map(str, paths))}: neither one nuScenes directory nor its archives",
-        "name the root that holds v1.0-trainval or v1.0-mini, or the .tgz/.tar files and can_bus.zip",
+        "name the root that holds v1.0-trainval or v1.0-mini, or the tars and can_bus.zip",
     )
 
 
 def archives(paths: Sequence[Path]) -> List[Path]:
-    """Return the archives among the paths and in the directories among them, unless they are unpacked there."""
+    """Return the archives among the paths, and those in directories that hold no unpacked ones."""
     found = []
     for path in paths:
         if not path.is_dir():
@@ -47,12 +51,16 @@ def archives(paths: Sequence[Path]) -> List[Path]:
 
 def is_archive(path: Path) -> bool:
     """Say whether the name is one of nuScenes' downloads."""
-    return path.is_file() and path.name.endswith(_ARCHIVES) and path.name.startswith(("v1.0-", "can_bus"))
+    return (
+        path.is_file()
+        and path.name.endswith(_ARCHIVES)
+        and path.name.startswith(("v1.0-", "can_bus"))
+    )
 
 
 def synthesize(work_dir: Path, seed: int, scenes: int, samples: int) -> Source:
     """Return seeded scenes, written below the work directory once and used again after that."""
-    from bevformer_eval.data.synthetic import write_scenes  # noqa: PLC0415
+    from bevformer_eval.data.synthetic import write_scenes
 
     root = work_dir / f"synthetic-{seed}-{scenes}x{samples}"
     if not root.is_dir():

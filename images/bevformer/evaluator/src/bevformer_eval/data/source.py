@@ -37,7 +37,10 @@ class DirectorySource:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise DataError(f"{root} is not a directory", "name the nuScenes root, or its .tgz/.tar files, with --data")
+            raise DataError(
+                f"{root} is not a directory",
+                "name the nuScenes root, or its .tgz/.tar files, with --data",
+            )
         self.root = root
         self.name = str(root)
 
@@ -58,7 +61,9 @@ class DirectorySource:
             return target.open("rb")
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise DataError(f"{target}: {reason}", "check the data root and its permissions") from error
+            raise DataError(
+                f"{target}: {reason}", "check the data root and its permissions"
+            ) from error
 
     def versions(self) -> List[str]:
         """Return the nuScenes versions whose tables are here."""

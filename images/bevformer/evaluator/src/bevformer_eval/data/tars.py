@@ -1,8 +1,8 @@
-"""Reads nuScenes straight from its downloads: .tgz and .tar through ratarmount, can_bus.zip through zipfile.
+"""Reads nuScenes straight from its downloads: tars through ratarmount, can_bus.zip too.
 
-Nothing is unpacked, and nothing is written but one index for each tar, below the work directory. An index costs about
-0.1 kB a file on disk; in memory it costs the page cache of SQLite, and 32 kB for each 16 MiB of a .tgz (see README.md
-for the measurement).
+Nothing is unpacked, and nothing is written but one index for each tar, below the work directory. An
+index costs about 0.1 kB a file on disk; in memory it costs the page cache of SQLite, and 32 kB for
+each 16 MiB of a .tgz (see README.md for the measurement).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TarSource:
             index_dir.mkdir(parents=True, exist_ok=True)
         self._members = _open_all(self._archives, index_dir)
 
-    def _find(self, path: str) -> Optional[Tuple["Member", Any]]:
+    def _find(self, path: str) -> Optional[Tuple[Member, Any]]:
         for member in self._members:
             info = member.lookup(path)
             if info is not None:
@@ -52,13 +52,20 @@ class TarSource:
         """Open a file of one of the archives; raise DataError if none holds it."""
         found = self._find(path)
         if found is None:
-            raise DataError(f"{self.name}: no {path} in the archives", "add the archive that holds it to --data")
+            raise DataError(
+                f"{self.name}: no {path} in the archives", "add the archive that holds it to --data"
+            )
         member, info = found
         return member.open(info)
 
     def versions(self) -> List[str]:
         """Return the nuScenes versions whose tables are in the archives."""
-        folders = {name for member in self._members for name in member.folders() if name.startswith("v1.0-")}
+        folders = {
+            name
+            for member in self._members
+            for name in member.folders()
+            if name.startswith("v1.0-")
+        }
         return sorted(name for name in folders if self.exists(f"{name}/scene.json"))
 
     def stamps(self) -> Dict[str, Stamp]:
@@ -93,7 +100,7 @@ def _open_all(paths: Sequence[Path], index_dir: Path) -> List[Member]:
     for path in paths:
         try:
             members.append(_open_archive(path, index_dir))
-        except DataError as error:
+        except DataError as error:  # noqa: PERF203 - a dozen archives at most
             faults.append(error)
     if faults:
         raise DataError("; ".join(fault.message for fault in faults), faults[0].hint)
@@ -104,7 +111,9 @@ def _open_archive(path: Path, index_dir: Path) -> Member:
     try:
         return _Zip(path) if path.suffix == ".zip" else _Tar(path, index_dir)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}", "check --data") from error
+        raise DataError(
+            f"{path}: cannot be read: {(error.strerror or str(error)).lower()}", "check --data"
+        ) from error
 
 
 class _Zip(Member):
@@ -115,7 +124,9 @@ class _Zip(Member):
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
             raise DataError(f"{path} is cut off or not a zip", _AGAIN) from error
-        self._names = {_clean(name): name for name in self._zip.namelist() if not name.endswith("/")}
+        self._names = {
+            _clean(name): name for name in self._zip.namelist() if not name.endswith("/")
+        }
 
     def lookup(self, path: str) -> Optional[str]:
         return self._names.get(path)
@@ -167,12 +178,14 @@ def _make_index(path: Path, index: Path) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _mount(path: Path, index: Path) -> Any:  # noqa: ANN401 - ratarmountcore is not typed for Python 3.8
+def _mount(path: Path, index: Path) -> Any:  # noqa: ANN401 - ratarmount has no types
     try:
-        from ratarmountcore.mountsource.formats.tar import SQLiteIndexedTar  # noqa: PLC0415
+        from ratarmountcore.mountsource.formats.tar import SQLiteIndexedTar
     except ImportError as error:
         hint = "pip install 'ratarmountcore>=0.9' indexed_gzip, or unpack the archives"
-        raise DataError(f"tars need ratarmount, which this installation lacks: {error}", hint) from error
+        raise DataError(
+            f"tars need ratarmount, which this installation lacks: {error}", hint
+        ) from error
     try:
         with contextlib.redirect_stdout(_Progress()), _no_log():
             return SQLiteIndexedTar(
@@ -185,7 +198,9 @@ def _mount(path: Path, index: Path) -> Any:  # noqa: ANN401 - ratarmountcore is 
     except (OSError, DataError):
         raise
     except Exception as error:
-        raise DataError(f"{path} is cut off or not a tar: {str(error) or type(error).__name__}", _AGAIN) from error
+        raise DataError(
+            f"{path} is cut off or not a tar: {str(error) or type(error).__name__}", _AGAIN
+        ) from error
 
 
 class _Progress(io.StringIO):
@@ -210,7 +225,7 @@ def _no_log() -> Iterator[None]:
 
 
 def _check_whole(path: Path, tar: BinaryIO) -> None:
-    """Raise DataError unless the tar ends as a tar does, and a .tgz unpacks to the size that it states."""
+    """Raise DataError unless a tar ends as tars do, and a .tgz has the size that it states."""
     try:
         size = tar.seek(0, os.SEEK_END)
         tar.seek(max(0, size - _END))
@@ -222,7 +237,7 @@ def _check_whole(path: Path, tar: BinaryIO) -> None:
         with path.open("rb") as stream:
             stream.seek(-4, os.SEEK_END)
             stated = struct.unpack("<I", stream.read(4))[0]
-    if end != bytes(_END) or stated != size % 2**32 and path.suffix != ".tar":
+    if end != bytes(_END) or (stated != size % 2**32 and path.suffix != ".tar"):
         raise DataError(f"{path} is cut off: it ends in the middle of the archive", _AGAIN)
 
 

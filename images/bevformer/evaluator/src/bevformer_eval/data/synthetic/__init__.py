@@ -21,7 +21,8 @@ MINI_VAL = ("scene-0103", "scene-0916")
 def write_scenes(root: Path, seed: int = 0, scenes: int = 2, samples: int = 3) -> str:
     """Write `scenes` scenes of `samples` samples below `root`, and return their nuScenes version.
 
-    Up to two scenes are the mini_val split of v1.0-mini; more are the first scenes of the val split of v1.0-trainval.
+    Up to two scenes are the mini_val split of v1.0-mini; more are the first scenes of the val split
+    of v1.0-trainval.
     """
     if scenes < 1 or samples < 1:
         raise UsageError("synthetic data needs at least one scene and one sample")
@@ -42,7 +43,7 @@ def write_scenes(root: Path, seed: int = 0, scenes: int = 2, samples: int = 3) -
 def _scene_names(count: int) -> Sequence[str]:
     if count <= len(MINI_VAL):
         return MINI_VAL[:count]
-    from nuscenes.utils.splits import val  # noqa: PLC0415 - slow to import, needed for large sets only
+    from nuscenes.utils.splits import val
 
     if count > len(val):
         raise UsageError(f"nuScenes val has {len(val)} scenes; {count} synthetic scenes asked for")

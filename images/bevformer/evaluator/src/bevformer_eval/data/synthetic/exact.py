@@ -1,8 +1,9 @@
 """Arithmetic that gives the same bits on every machine, Python and libm.
 
-Golden detections are made from the rendered images, so not one pixel may differ between hosts. Only operations that
-IEEE 754 rounds correctly are used (+ - * / and the square root), in pure Python floats: no sine, no fused
-multiply-add, no BLAS. Rotations are therefore built from integer quaternions.
+Golden detections are made from the rendered images, so not one pixel may differ between hosts. Only
+operations that IEEE 754 rounds correctly are used (+ - * / and the square root), in pure Python
+floats: no sine, no fused multiply-add, no BLAS. Rotations are therefore built from integer
+quaternions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Renders what one synthetic camera sees: a chequered ground, a sky, and shaded boxes, as a 1600x900 JPEG.
+"""Renders what one synthetic camera sees: a chequered ground, a sky, and shaded boxes.
 
-Pixels are chosen with integer arithmetic, and with single float64 operations that IEEE 754 rounds correctly, so that
-the bytes are the same under every numpy, OpenCV and CPU.
+Pixels are chosen with integer arithmetic, and with single float64 operations that IEEE 754 rounds
+correctly, so that the bytes are the same under every numpy, OpenCV and CPU.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _COLOURS = {  # BGR, by the head of the category name
     "movable_object.barrier": (210, 210, 220),
     "movable_object.debris": (60, 70, 80),
 }
-# The corners of a box, and its six faces as corner numbers, outward by the right-hand rule; shade in 1/256.
+# The corners of a box, and its six faces as corner numbers, outward by the right-hand rule; shade
+# in 1/256.
 _CORNERS = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
 _FACES = (
     ((4, 6, 7, 5), 256),  # front, +x
@@ -46,7 +47,9 @@ def jpeg(camera: Camera, ego: Pose, things: Sequence[Tuple[Thing, Pose]], seed: 
     """Return the JPEG (1600x900, 4:2:0) that `camera` takes from the vehicle at `ego`."""
     eye = ego.compose(camera.mount)
     image = _background(camera, eye)
-    by_distance = sorted(things, key=lambda item: (-_square(eye.invert(item[1].translation)), item[0].name))
+    by_distance = sorted(
+        things, key=lambda item: (-_square(eye.invert(item[1].translation)), item[0].name)
+    )
     for thing, pose in by_distance:
         _draw_box(image, camera, eye, (thing, pose))
     _add_noise(image, seed)
@@ -61,7 +64,7 @@ def _square(v: Vector) -> float:
 
 
 def _background(camera: Camera, eye: Pose) -> np.ndarray:
-    """Return the sky and a ground of 4 m squares fixed in the global frame, uint8 (900, 1600, 3)."""
+    """Return the sky and a ground of 4 m squares of the global frame, uint8 (900, 1600, 3)."""
     width, height = IMAGE_SIZE
     x = ((np.arange(0, width, _STEP) - camera.centre[0]) / float(camera.focal))[None, :]
     y = ((np.arange(0, height, _STEP) - camera.centre[1]) / float(camera.focal))[:, None]
@@ -83,7 +86,8 @@ def _draw_box(image: np.ndarray, camera: Camera, eye: Pose, item: Tuple[Thing, P
     width, length, height = thing.size
     half = (length / 2.0, width / 2.0, height / 2.0)
     corners = [
-        eye.invert(pose.apply((sx * half[0], sy * half[1], sz * half[2]))) for sx, sy, sz in _CORNERS
+        eye.invert(pose.apply((sx * half[0], sy * half[1], sz * half[2])))
+        for sx, sy, sz in _CORNERS
     ]
     if all(corner[2] < _NEAR for corner in corners):
         return
@@ -134,7 +138,12 @@ def _fill(image: np.ndarray, outline: Sequence[Tuple[int, int]], colour: Sequenc
     height, width = image.shape[:2]
     left, right = (f(p[0] for p in outline) for f in (min, max))
     top, bottom = (f(p[1] for p in outline) for f in (min, max))
-    left, right, top, bottom = max(left, 0), min(right, width - 1), max(top, 0), min(bottom, height - 1)
+    left, right, top, bottom = (
+        max(left, 0),
+        min(right, width - 1),
+        max(top, 0),
+        min(bottom, height - 1),
+    )
     if left > right or top > bottom:
         return
     x = np.arange(left, right + 1, dtype=np.int64)[None, :]

@@ -1,4 +1,4 @@
-"""The thirteen nuScenes v1.0 tables, the CAN bus messages and the lidar sweeps of synthetic scenes."""
+"""The nuScenes v1.0 tables, CAN bus messages and lidar sweeps of synthetic scenes."""
 
 from __future__ import annotations
 
@@ -11,40 +11,85 @@ from bevformer_eval.data.synthetic.world import CHANNELS, IMAGE_SIZE, TICK_US, S
 Row = Dict[str, object]
 Tables = Dict[str, List[Row]]
 
-_CATEGORIES = (
-    "human.pedestrian.adult human.pedestrian.child human.pedestrian.wheelchair human.pedestrian.stroller "
-    "human.pedestrian.personal_mobility human.pedestrian.police_officer human.pedestrian.construction_worker "
-    "animal vehicle.car vehicle.motorcycle vehicle.bicycle vehicle.bus.bendy vehicle.bus.rigid vehicle.truck "
-    "vehicle.construction vehicle.emergency.ambulance vehicle.emergency.police vehicle.trailer "
-    "movable_object.barrier movable_object.trafficcone movable_object.pushable_pullable movable_object.debris "
-    "static_object.bicycle_rack"
-).split()
-_ATTRIBUTES = (
-    "vehicle.moving vehicle.stopped vehicle.parked cycle.with_rider cycle.without_rider "
-    "pedestrian.sitting_lying_down pedestrian.standing pedestrian.moving"
-).split()
+_CATEGORIES = [
+    "human.pedestrian.adult",
+    "human.pedestrian.child",
+    "human.pedestrian.wheelchair",
+    "human.pedestrian.stroller",
+    "human.pedestrian.personal_mobility",
+    "human.pedestrian.police_officer",
+    "human.pedestrian.construction_worker",
+    "animal",
+    "vehicle.car",
+    "vehicle.motorcycle",
+    "vehicle.bicycle",
+    "vehicle.bus.bendy",
+    "vehicle.bus.rigid",
+    "vehicle.truck",
+    "vehicle.construction",
+    "vehicle.emergency.ambulance",
+    "vehicle.emergency.police",
+    "vehicle.trailer",
+    "movable_object.barrier",
+    "movable_object.trafficcone",
+    "movable_object.pushable_pullable",
+    "movable_object.debris",
+    "static_object.bicycle_rack",
+]
+_ATTRIBUTES = [
+    "vehicle.moving",
+    "vehicle.stopped",
+    "vehicle.parked",
+    "cycle.with_rider",
+    "cycle.without_rider",
+    "pedestrian.sitting_lying_down",
+    "pedestrian.standing",
+    "pedestrian.moving",
+]
 _VISIBILITY = ("v0-40", "v40-60", "v60-80", "v80-100")
-TABLE_NAMES = (
-    "category attribute visibility instance sensor calibrated_sensor ego_pose log scene sample sample_data "
-    "sample_annotation map"
-).split()
+TABLE_NAMES = [
+    "category",
+    "attribute",
+    "visibility",
+    "instance",
+    "sensor",
+    "calibrated_sensor",
+    "ego_pose",
+    "log",
+    "scene",
+    "sample",
+    "sample_data",
+    "sample_annotation",
+    "map",
+]
 
 
 def empty_tables() -> Tables:
     """Return the tables that do not depend on any scene, and the others empty."""
     tables: Tables = {name: [] for name in TABLE_NAMES}
     for name in _CATEGORIES:
-        tables["category"].append({"token": token("category", name), "name": name, "description": ""})
+        tables["category"].append(
+            {"token": token("category", name), "name": name, "description": ""}
+        )
     for name in _ATTRIBUTES:
-        tables["attribute"].append({"token": token("attribute", name), "name": name, "description": ""})
+        tables["attribute"].append(
+            {"token": token("attribute", name), "name": name, "description": ""}
+        )
     for number, level in enumerate(_VISIBILITY, start=1):
         tables["visibility"].append({"token": str(number), "level": level, "description": ""})
     for channel in CHANNELS:
         modality = "lidar" if channel == "LIDAR_TOP" else "camera"
-        tables["sensor"].append({"token": token("sensor", channel), "channel": channel, "modality": modality})
+        tables["sensor"].append(
+            {"token": token("sensor", channel), "channel": channel, "modality": modality}
+        )
     map_file = f"maps/{token('map')}.png"
     tables["map"].append(
-        {"token": token("map"), "log_tokens": [], "category": "semantic_prior", "filename": map_file}
+        {
+            "token": token("map"),
+            "log_tokens": [],
+            "category": "semantic_prior",
+            "filename": map_file,
+        }
     )
     return tables
 
@@ -130,7 +175,10 @@ def _add_sensor(tables: Tables, scene: Scene, channel: str) -> None:
     camera = scene.cameras.get(channel)
     mount = camera.mount if camera else scene.lidar
     intrinsic = (
-        [[float(camera.focal), 0.0, float(camera.centre[0])], [0.0, float(camera.focal), float(camera.centre[1])]]
+        [
+            [float(camera.focal), 0.0, float(camera.centre[0])],
+            [0.0, float(camera.focal), float(camera.centre[1])],
+        ]
         if camera
         else []
     )
@@ -196,7 +244,9 @@ def _add_instance(tables: Tables, scene: Scene, thing: Thing) -> None:
                 "token": _key(scene, "annotation", thing.name, order),
                 "sample_token": _key(scene, "sample", index),
                 "instance_token": instance,
-                "visibility_token": str(draw(1, 4, scene.seed, scene.name, thing.name, index, "visibility")),
+                "visibility_token": str(
+                    draw(1, 4, scene.seed, scene.name, thing.name, index, "visibility")
+                ),
                 "attribute_tokens": attributes,
                 "translation": list(pose.translation),
                 "size": list(thing.size),
@@ -223,7 +273,7 @@ def _hits(scene: Scene, thing: Thing, index: int) -> List[Vector]:
 
 
 def lidar_sweep(scene: Scene, index: int) -> bytes:
-    """Return a sweep in the nuScenes format: x y z intensity ring, little-endian float32, lidar frame."""
+    """Return a sweep in the lidar frame: x y z intensity ring, little-endian float32."""
     tick = scene.sample_tick(index)
     top = scene.path[tick].compose(scene.lidar)
     points: List[Tuple[float, ...]] = []
@@ -235,10 +285,11 @@ def lidar_sweep(scene: Scene, index: int) -> bytes:
 
 
 def can_bus_pose(scene: Scene) -> List[Row]:
-    """Return the pose messages of the CAN bus at 50 Hz, with the keys in the order of the real files."""
+    """Return the pose messages of the CAN bus at 50 Hz, their keys in the real order."""
     return [
         {
-            "accel": [draw(-200, 200, scene.seed, scene.name, tick, axis) / 1000.0 for axis in "xy"] + [9.81],
+            "accel": [draw(-200, 200, scene.seed, scene.name, tick, axis) / 1000.0 for axis in "xy"]
+            + [9.81],
             "orientation": list(ego.rotation),
             "pos": list(ego.translation),
             "rotation_rate": [0.0, 0.0, scene.yaw_rate(tick)],

@@ -1,4 +1,4 @@
-"""The seeded world of the synthetic scenes: where the ego vehicle drives, where its cameras sit, what stands around it."""
+"""The seeded world of the synthetic scenes: the drive, the cameras, and what stands around."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ SAMPLE_TICKS = 50  # nuScenes annotates at 2 Hz
 LEAD_TICKS = 30  # the CAN bus and the sensors start before the first sample
 IMAGE_SIZE = (1600, 900)
 
-# name: (half-turn about z as integers w and z, position in the ego frame in mm, focal length in px, trigger in ticks)
+# name: (half-turn about z as integers w and z, position in the ego frame in mm, focal length in px,
+# trigger in ticks)
 _RIG: Dict[str, Tuple[Tuple[int, int], Tuple[int, int, int], int, int]] = {
     "CAM_FRONT": ((1000, 2), (1700, 15, 1510), 1266, -3),
     "CAM_FRONT_RIGHT": ((1000, -532), (1550, -490, 1500), 1260, -3),
@@ -23,7 +24,12 @@ _RIG: Dict[str, Tuple[Tuple[int, int], Tuple[int, int, int], int, int]] = {
     "CAM_BACK_RIGHT": ((1000, -1450), (1015, -480, 1560), 1260, -2),
 }
 CHANNELS = ("LIDAR_TOP", *_RIG)
-_OPTICAL: Quaternion = (0.5, -0.5, 0.5, -0.5)  # camera axes (right, down, forward) in a frame of (forward, left, up)
+_OPTICAL: Quaternion = (
+    0.5,
+    -0.5,
+    0.5,
+    -0.5,
+)  # camera axes (right, down, forward) in a frame of (forward, left, up)
 
 
 class Kind(NamedTuple):
@@ -44,8 +50,18 @@ KINDS = (
     Kind("vehicle.bus.rigid", (290, 1100, 340), 50, 40, "vehicle.moving", "vehicle.stopped", 2),
     Kind("vehicle.trailer", (290, 1200, 390), 50, 30, "vehicle.moving", "vehicle.parked", 1),
     Kind("vehicle.construction", (280, 640, 320), 50, 20, "vehicle.moving", "vehicle.parked", 1),
-    Kind("human.pedestrian.adult", (67, 73, 177), 40, 13, "pedestrian.moving", "pedestrian.standing", 4),
-    Kind("vehicle.motorcycle", (77, 210, 147), 40, 60, "cycle.with_rider", "cycle.without_rider", 2),
+    Kind(
+        "human.pedestrian.adult",
+        (67, 73, 177),
+        40,
+        13,
+        "pedestrian.moving",
+        "pedestrian.standing",
+        4,
+    ),
+    Kind(
+        "vehicle.motorcycle", (77, 210, 147), 40, 60, "cycle.with_rider", "cycle.without_rider", 2
+    ),
     Kind("vehicle.bicycle", (60, 170, 128), 40, 40, "cycle.with_rider", "cycle.without_rider", 2),
     Kind("movable_object.trafficcone", (41, 41, 107), 30, 0, "", "", 3),
     Kind("movable_object.barrier", (250, 50, 98), 30, 0, "", "", 3),
@@ -66,7 +82,7 @@ class Thing:
 
     @property
     def attribute(self) -> str:
-        """The nuScenes attribute that goes with the motion; empty for cones, barriers and debris."""
+        """The nuScenes attribute that goes with the motion; empty for what never moves."""
         return self.kind.moving if self.speed > 0 else self.kind.resting
 
     def pose(self, tick: int) -> Pose:
@@ -76,7 +92,7 @@ class Thing:
 
 
 class Camera(NamedTuple):
-    """A camera of one scene: its pose in the ego frame, its pinhole, when it fires relative to the lidar."""
+    """A camera of one scene: its pose in the ego frame, its pinhole, its delay to the lidar."""
 
     mount: Pose
     focal: int
@@ -89,7 +105,9 @@ class Scene:
 
     def __init__(self, seed: int, name: str, samples: int) -> None:
         self.seed, self.name, self.samples = seed, name, samples
-        self._turn = draw(-60, 60, seed, name, "turn") / 1000.0  # tangent of half the yaw gained in a second
+        self._turn = (
+            draw(-60, 60, seed, name, "turn") / 1000.0
+        )  # tangent of half the yaw gained in a second
         self.speed = draw(30, 90, seed, name, "speed") / 10.0
         self.path = self._drive(self.sample_tick(samples - 1) + LEAD_TICKS)
         self.lidar = Pose(unit(7078, -65, 106, -7063), (0.94, 0.0, 1.84))
@@ -107,8 +125,18 @@ class Scene:
         return 2.0 * self._turn / (1.0 + reach * reach)
 
     def _drive(self, ticks: int) -> List[Pose]:
-        heading = unit(draw(1, 1000, self.seed, self.name, "w"), 0, 0, draw(-1000, 1000, self.seed, self.name, "z"))
-        tilt = unit(1000, draw(-12, 12, self.seed, self.name, "roll"), draw(-12, 12, self.seed, self.name, "pitch"), 0)
+        heading = unit(
+            draw(1, 1000, self.seed, self.name, "w"),
+            0,
+            0,
+            draw(-1000, 1000, self.seed, self.name, "z"),
+        )
+        tilt = unit(
+            1000,
+            draw(-12, 12, self.seed, self.name, "roll"),
+            draw(-12, 12, self.seed, self.name, "pitch"),
+            0,
+        )
         x = draw(3000, 9000, self.seed, self.name, "x") / 10.0
         y = draw(3000, 9000, self.seed, self.name, "y") / 10.0
         path = []
@@ -126,13 +154,19 @@ class Scene:
             product(unit(w, 0, 0, z), _OPTICAL),
             tuple((p + s) / 1000.0 for p, s in zip(position, spot)),  # type: ignore[arg-type]
         )
-        centre = (draw(790, 830, self.seed, channel, "cx"), draw(480, 500, self.seed, channel, "cy"))
+        centre = (
+            draw(790, 830, self.seed, channel, "cx"),
+            draw(480, 500, self.seed, channel, "cy"),
+        )
         return Camera(mount, focal, centre, trigger)
 
     def _thing(self, kind: Kind, number: int) -> Thing:
         labels = (self.seed, self.name, kind.category, number)
-        size = tuple(side * draw(90, 110, *labels, axis) / 10000.0 for side, axis in zip(kind.size_cm, "wlh"))
-        # Near the ego vehicle at one of the samples, so that every class is within its range somewhere.
+        size = tuple(
+            side * draw(90, 110, *labels, axis) / 10000.0 for side, axis in zip(kind.size_cm, "wlh")
+        )
+        # Near the ego vehicle at one of the samples, so that every class is within its range
+        # somewhere.
         anchor = self.path[self.sample_tick(draw(0, self.samples - 1, *labels, "anchor"))]
         bearing = unit(draw(0, 1000, *labels, "bw"), 0, 0, draw(-1000, 1000, *labels, "bz") or 1)
         far = (kind.reach_m or 30) * 10
@@ -142,17 +176,18 @@ class Scene:
         moves = kind.speed_dm_s > 0 and number % 2 == 0
         speed = kind.speed_dm_s * draw(50, 100, *labels, "speed") / 1000.0 if moves else 0.0
         centre = (spot[0], spot[1], size[2] / 2.0)
-        return Thing(f"{kind.category}-{number}", kind, size, centre, turned, speed)  # type: ignore[arg-type]
+        name = f"{kind.category}-{number}"
+        return Thing(name, kind, size, centre, turned, speed)  # type: ignore[arg-type]
 
     def visible(self, thing: Thing, index: int) -> bool:
         """Say whether sample `index` annotates the thing.
 
-        Nothing is annotated within half a metre of its class's range, where the evaluation's two distance tests
-        (in the tilted ego frame when results are written, in the global frame when they are scored) may disagree.
+        Nothing is annotated within half a metre of its class's range, where the evaluation's two
+        distance tests (in the tilted ego frame when results are written, in the global frame when
+        they are scored) may disagree.
         """
         tick = self.sample_tick(index)
         ego, spot = self.path[tick].translation, thing.pose(tick).translation
         dx, dy = spot[0] - ego[0], spot[1] - ego[1]
         distance = math.sqrt(dx * dx + dy * dy)
         return 3.5 < distance < 65.0 and abs(distance - (thing.kind.reach_m or 100)) > 0.5
-
