@@ -9,6 +9,7 @@ from builder.adapters.templates import Renderer
 from builder.cli import storage, wiring
 from builder.commands.build import Order, Tools
 from builder.domain.engine import Engine
+from builder.domain.lockfile import Lock
 from builder.domain.matrix import Matrix
 from builder.domain.recipe import Compiler, Recipe
 from builder.domain.recipe import recipe as decide
@@ -33,12 +34,13 @@ def recipe(selection: Selection) -> Recipe:
     """Decide what the Dockerfile of a selection is made of, from its lock where there is one."""
     image, cell = wiring.image(selection.image), selection.cell
     locked = wiring.lock_folder(image.name, cell).is_dir()
-    return decide(
-        image,
-        selection,
-        _compiler(_matrix(selection.image), selection),
-        wiring.lock(image.name, cell) if locked else None,
-    )
+    return recipe_with(selection, wiring.lock(image.name, cell) if locked else None)
+
+
+def recipe_with(selection: Selection, lock: Lock | None) -> Recipe:
+    """Decide what the Dockerfile of a selection is made of, from this lock."""
+    compiler = _compiler(_matrix(selection.image), selection)
+    return decide(wiring.image(selection.image), selection, compiler, lock)
 
 
 def engine(name: str) -> Engine:
