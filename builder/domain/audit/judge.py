@@ -8,7 +8,7 @@ from itertools import accumulate
 from builder.domain.audit import features, names
 from builder.domain.audit.exposure import Exposure
 from builder.domain.audit.guards import Guards
-from builder.domain.audit.program import FunctionReader, Label, Program, Site, Start
+from builder.domain.audit.program import FunctionReader, Program, Site, Start
 from builder.domain.audit.starts import start_chains
 from builder.domain.audit.verdicts import AuditVerdict, Finding, Signal
 from builder.domain.isa import IsaLevel
@@ -50,6 +50,7 @@ class LevelJudgement:
     verdict: AuditVerdict
     counts: tuple[CountRow, ...]  # worst first
     findings: tuple[Finding, ...]  # unknown and worse, worst first, the first MOST_SHOWN
+    silent: int = 0  # functions with LZCNT, which runs wrongly below the level, without SIGILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def judge(program: Program, reader: FunctionReader, level: IsaLevel) -> LevelJud
         verdict=max((way.verdict for way in ways.values()), default=AuditVerdict.CLEAN),
         counts=_count(program, ways),
         findings=bench.findings(ways),
+        silent=sum(bool(program.bits[i] & bench.mask & features.SILENT) for i in ways),
     )
 
 
@@ -244,14 +246,15 @@ class Bench:
 
     def _finding(self, index: int, way: _Way) -> Finding:
         label = self.reader.label(index)
+        site = self._site(index)
         return Finding(
-            index=index,
             verdict=way.verdict,
             signal=way.signal,
-            label=label,
+            function=label,
             needs=features.names_of(self.program.bits[index] & self.mask),
-            site=self._site(index),
-            way=self._chain(way),
+            instruction=site.text if site else "",
+            address=site.address if site else label.address,
+            reached_from=() if way.caller is None else (self.reader.label(way.caller),),
             leaked=label.weak and self._belongs(index),
             callers=self._callers(index),
         )
@@ -260,9 +263,6 @@ class Bench:
         if self.program.sizes[index] > _LONGEST_SHOWN:
             return None
         return next((s for s in self.reader.body(index).sites if s.bits & self.mask), None)
-
-    def _chain(self, way: _Way) -> tuple[Label, ...]:
-        return () if way.caller is None else (self.reader.label(way.caller),)
 
 
 _LONGEST_SHOWN = 1 << 20  # bytes; longer stretches are no function, and cost seconds to decode

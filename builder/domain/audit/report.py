@@ -61,7 +61,7 @@ class Waiver:
 
     def covers(self, finding: Finding) -> bool:
         """Say whether this waiver is about `finding`."""
-        name = finding.label.symbol or hex(finding.label.address)
+        name = finding.function.symbol or hex(finding.function.address)
         return finding.verdict is self.verdict and self.function in ("", name)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import total_ordering
 
-from builder.domain.audit.program import Label, Site
+from builder.domain.audit.program import Label
 
 
 @total_ordering
@@ -53,36 +53,63 @@ _MEANINGS = {
 class Signal(Enum):
     """The evidence for one function's verdict."""
 
-    GUARD_CPUID = "the caller asks the CPU itself"
-    GUARD_VARIABLE = "the caller reads what CPUID told"
-    GUARD_CALL = "the caller calls a function that asks the CPU"
-    GUARD_IFUNC = "an IFUNC resolver chooses it"
-    GUARD_CALLERS = "its callers are reached through guards only"
-    VARIANTS = "the caller chooses among variants of it"
-    ISA_UNIT = "called from code compiled for the ISA"
-    ISA_NAME = "its name and its code agree on the ISA, and the file asks the CPU"
-    INNER = "called from functions above the level only"
-    TABLE = "its address stands in a table"
-    TAKEN = "its address is taken"
-    EXPORTED = "other files can call it"
-    NO_WAY_IN = "nothing in this file leads to it"
-    DIRECT = "called directly without a guard"
-    STRIPPED = "called directly in a stripped file"
-    NO_FUNCTION = "bytes that no symbol or frame description names"
-    NOT_CODE = "holds bytes that are no instruction"
-    STARTS = "runs when the file is loaded"
+    GUARD_CPUID = "guard-cpuid"
+    GUARD_VARIABLE = "guard-variable"
+    GUARD_CALL = "guard-call"
+    GUARD_IFUNC = "guard-ifunc"
+    GUARD_CALLERS = "guard-callers"
+    VARIANTS = "variants"
+    ISA_UNIT = "isa-unit"
+    ISA_NAME = "isa-name"
+    INNER = "inner"
+    TABLE = "table"
+    TAKEN = "taken"
+    EXPORTED = "exported"
+    NO_WAY_IN = "no-way-in"
+    DIRECT = "direct"
+    STRIPPED = "stripped"
+    NO_FUNCTION = "no-function"
+    NOT_CODE = "not-code"
+    STARTS = "starts"
+
+    @property
+    def meaning(self) -> str:
+        """Return one clause for people."""
+        return _CLAUSES[self]
+
+
+_CLAUSES = {
+    Signal.GUARD_CPUID: "the caller asks the CPU itself",
+    Signal.GUARD_VARIABLE: "the caller reads what CPUID told",
+    Signal.GUARD_CALL: "the caller calls a function that asks the CPU",
+    Signal.GUARD_IFUNC: "an IFUNC resolver chooses it",
+    Signal.GUARD_CALLERS: "its callers are reached through guards only",
+    Signal.VARIANTS: "the caller chooses among variants of it",
+    Signal.ISA_UNIT: "called from code compiled for the ISA",
+    Signal.ISA_NAME: "its name and its code agree on the ISA, and the file asks the CPU",
+    Signal.INNER: "called from functions above the level only",
+    Signal.TABLE: "its address stands in a table",
+    Signal.TAKEN: "its address is taken",
+    Signal.EXPORTED: "other files can call it",
+    Signal.NO_WAY_IN: "nothing in this file leads to it",
+    Signal.DIRECT: "called directly, without a guard",
+    Signal.STRIPPED: "called directly, in a stripped file",
+    Signal.NO_FUNCTION: "in bytes that no symbol or frame description names",
+    Signal.NOT_CODE: "in bytes that are partly no instructions",
+    Signal.STARTS: "runs when the file is loaded",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One function above the level: its verdict, the signal, and the way in that decides."""
 
-    index: int
     verdict: AuditVerdict
     signal: Signal
-    label: Label
-    needs: tuple[str, ...]
-    site: Site | None = None
-    way: tuple[Label, ...] = ()  # from the function that starts, or the caller, to this one
+    function: Label
+    needs: tuple[str, ...]  # features that the level does not promise
+    instruction: str  # the first that needs one of them, empty where none was looked for
+    address: int  # of that instruction, else of the function
+    reached_from: tuple[Label, ...] = ()
     leaked: bool = False  # a weak copy from a unit compiled for the ISA (an inline function)
     callers: int = 0

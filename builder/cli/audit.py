@@ -1,0 +1,121 @@
+"""`cellar audit`: which CPUs and GPUs the binaries of a target need."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+from builder.adapters import audit_waivers, environment, process, templates
+from builder.adapters.audit_cache import AuditCache
+from builder.adapters.audit_documents import image_document
+from builder.adapters.audit_target import TargetAuditor
+from builder.adapters.auditor import Auditor, processors
+from builder.adapters.demangle import demangler
+from builder.cli import wiring
+from builder.commands import audit as command
+from builder.commands import audit_page, audit_text
+from builder.domain.audit.report import ImageAudit, Waiver
+from builder.domain.audit.verdicts import AuditVerdict
+from builder.domain.gpu import ComputeCapability
+from builder.domain.isa import IsaLevel, parse_level
+from builder.errors import HostError, UsageError, VerificationError
+
+_FAIL_ON = {verdict.value: verdict for verdict in AuditVerdict if verdict > AuditVerdict.GUARDED}
+_MANY = 10
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cellar audit`."""
+    parser.add_argument(
+        "target",
+        nargs="+",
+        metavar="TARGET",
+        help="an image's name, an OCI layout or archive, a folder, a wheel, or ELF files",
+    )
+    parser.add_argument(
+        "--isa", default="x86-64-v2", metavar="LEVEL", help="the level (default: x86-64-v2)"
+    )
+    parser.add_argument(
+        "--gpu", default="", metavar="X.Y[,X.Y]", help="the GPUs that device code must serve"
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=sorted(_FAIL_ON),
+        default=AuditVerdict.INIT_FAIL.value,
+        help="end with exit code 8 from this verdict on (default: init-fail)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the audit as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to look at")
+    parser.add_argument("--waivers", type=Path, metavar="FILE", help="reviewed waivers (YAML)")
+    parser.add_argument("--all", action="store_true", help="show every function that is listed")
+    parser.add_argument("--no-cache", action="store_true", help="decode everything anew")
+    parser.add_argument("--jobs", type=int, default=processors(), metavar="N", help="processes")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Audit the target; 0 when no verdict is as bad as --fail-on says, 8 otherwise."""
+    level = parse_level(args.isa)
+    gpus = _gpus(args.gpu)
+    audit = _audit(args, level)
+    if args.html:
+        page = audit_page.context(audit, gpus, demangler())
+        folder = Path(templates.__file__).resolve().parents[2] / "templates"
+        args.html.write_text(templates.Renderer(folder).render("audit.html.j2", page), "utf-8")
+        wiring.progress().say(f"wrote {args.html}")
+    if args.json:
+        json.dump(image_document(audit, gpus), sys.stdout, indent=1)
+        print()  # noqa: T201 - stdout is this verb's data
+    else:
+        most = sys.maxsize if args.all else _MANY
+        for line in audit_text.lines(audit, gpus, demangler(), most):
+            print(line)  # noqa: T201 - stdout is this verb's data
+    return VerificationError.exit_code if audit.verdict >= _FAIL_ON[args.fail_on] else 0
+
+
+def _audit(args: argparse.Namespace, level: IsaLevel) -> ImageAudit:
+    if args.jobs < 1:
+        message = f"--jobs {args.jobs} leaves no process to work"
+        raise UsageError(message, hint="give 1 or more")
+    cache = None if args.no_cache else AuditCache(_cache_folder())
+    auditor = Auditor(cache, args.jobs, wiring.progress().say)
+    found = TargetAuditor(auditor, cache, _Docker()).audit(args.target)
+    waivers: Sequence[Waiver] = audit_waivers.load(args.waivers) if args.waivers else ()
+    return command.audit(
+        (found.target, found.digest),
+        found.files,
+        found.environment,
+        level=level,
+        waivers=waivers,
+    )
+
+
+def _cache_folder() -> Path:
+    chosen = environment.variable("CELLAR_AUDIT_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cellar") / "audit"
+
+
+def _gpus(text: str) -> tuple[ComputeCapability, ...]:
+    return tuple(ComputeCapability.parse(part) for part in text.split(",") if part)
+
+
+class _Docker:
+    """Local images by way of the docker program."""
+
+    def digest(self, reference: str) -> str:
+        try:
+            argv = ["docker", "image", "inspect", "--format", "{{.Id}}", "--", reference]
+            return process.run(argv).strip()
+        except HostError as error:
+            message = f"{reference} is no file, and there is no docker to ask for an image"
+            raise UsageError(message, hint="check the path, or install docker") from error
+        except process.ToolError as error:
+            message = f"{reference} is neither a file nor a local image"
+            raise UsageError(
+                message, hint=f"check the path, or `docker pull {reference}`"
+            ) from error
+
+    def save(self, reference: str, path: Path) -> None:
+        process.run(["docker", "image", "save", "--output", str(path), "--", reference])
