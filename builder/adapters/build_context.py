@@ -84,6 +84,7 @@ class BuildContexts:
         for layer in recipe.image.layers:
             locked = lock.layer(layer.name).artifacts
             for folder, artifacts in groups(layer.name, locked).items():
+                (into / folder).mkdir(parents=True)  # a lock that is being made has no wheels yet
                 for artifact in artifacts:
                     self._store.link_into(artifact, into / folder)
                 (into / folder / "requirements.txt").write_text(_requirements(artifacts))
