@@ -1,4 +1,4 @@
-"""What BuildKit says while it builds, as live progress; and a failed step's last words."""
+"""What an engine says while it builds, as live progress; and a failed step's last words."""
 
 import re
 import threading
@@ -10,12 +10,8 @@ from dataclasses import dataclass, field
 
 from builder.domain.progress import Progress, Task
 
-# The plain format: `#7 [torch 1/2] RUN ...`, `#7 12.34 text`, `#7 DONE 3.1s`, `#7 ERROR: ...`.
-_LINE = re.compile(r"#(?P<step>\d+) (?P<text>.*)")
-_NAME = re.compile(r"\[(?P<stage>[a-z-]+) +(?P<number>\d+/\d+)\] (?P<command>.+)")
-_OUTPUT = re.compile(r"(?P<time>\d+\.\d+) (?P<text>.*)")
-_EXPORT = re.compile(r"exporting to .*")
 _KEPT_LINES = 15
+_SHOWN_COLUMNS = 60
 _BEAT_S = 2.0
 
 
@@ -28,34 +24,23 @@ class _Step:
     output: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
 
 
-class BuildLog:
-    """Feeds on the lines of a build; every step that takes time is shown with its elapsed time."""
+class BuildSteps:
+    """The steps of one build; those that take time are shown with their elapsed time."""
 
     def __init__(self, progress: Progress, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress, self._clock = progress, clock
         self._steps: dict[str, _Step] = {}
-        self._guard = threading.Lock()
-        self.cached = 0
-        self.failure: str = ""
-
-    def line(self, line: str) -> None:
-        """Take one line of the build's output."""
-        match = _LINE.fullmatch(line)
-        if match is None:
-            return
-        with self._guard:
-            self._take(match["step"], match["text"])
+        self._guard = threading.RLock()
+        self.failure = ""  # the failing step with its last lines
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Tell the elapsed time of running steps now and then, even where they say nothing."""
+        """Tell now and then how long each step has run, even where it says nothing."""
         over = threading.Event()
 
         def beat() -> None:
             while not over.wait(_BEAT_S):
-                with self._guard:
-                    for step in self._steps.values():
-                        self._describe(step)
+                self._tell()
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -64,57 +49,122 @@ class BuildLog:
         finally:
             over.set()
             thread.join()
-            with self._guard:
-                for step in self._steps.values():
-                    _finish(step)
+            for key in list(self._steps):
+                self.done(key)
 
-    def _take(self, number: str, text: str) -> None:
-        step = self._steps.get(number)
-        if step is None:
-            if name := _name(text):
-                self._steps[number] = _Step(name=name)
-        elif text.startswith("DONE"):
-            _finish(step)
-        elif text == "CACHED":
-            self.cached += 1
-        elif text.startswith("ERROR: "):
-            words = "\n".join(f"  | {line}" for line in step.output)
-            self.failure = f"{step.name}: {text.removeprefix('ERROR: ')}\n{words}".rstrip()
-            _finish(step)
-        else:
-            self._hear(step, text)
+    def knows(self, key: str) -> bool:
+        """Say whether a step of this key was announced."""
+        return key in self._steps
 
-    def _hear(self, step: _Step, text: str) -> None:
-        if step.task is None:
-            step.started = self._clock()
-            step.task = self._progress.task(step.name)
-        output = _OUTPUT.fullmatch(text)
-        if output:
-            step.output.append(output["text"])
-            step.last = output["text"].strip() or step.last
-        self._describe(step)
+    def announce(self, key: str, name: str) -> None:
+        """Say that there is a step; it is shown once it does something."""
+        with self._guard:
+            self._steps.setdefault(key, _Step(name=name))
 
-    def _describe(self, step: _Step) -> None:
-        if step.task is not None:
-            elapsed = int(self._clock() - step.started)
-            step.task.describe(f"{step.name} {elapsed} s  {step.last[:60]}".rstrip())
+    def begin(self, key: str) -> None:
+        """Say that a step is under way."""
+        with self._guard:
+            step = self._steps[key]
+            if step.task is None:
+                step.started = self._clock()
+                step.task = self._progress.task(step.name)
+
+    def hear(self, key: str, text: str) -> None:
+        """Take one line that a step printed."""
+        with self._guard:
+            step = self._steps[key]
+            step.output.append(text)
+            step.last = text.strip() or step.last
+            self._tell()
+
+    def done(self, key: str) -> None:
+        """Say that a step is over."""
+        with self._guard:
+            step = self._steps[key]
+            if step.task is not None:
+                step.task.finish()
+                step.task = None
+
+    def fail(self, key: str, reason: str) -> None:
+        """Say that a step failed, and keep its last lines."""
+        step = self._steps[key]
+        words = [f"  | {line}" for line in step.output]
+        self.failure = "\n".join([f"{step.name}: {reason}", *words])
+        self.done(key)
+
+    def _tell(self) -> None:
+        with self._guard:
+            for step in self._steps.values():
+                if step.task is not None:
+                    elapsed = int(self._clock() - step.started)
+                    last = step.last[:_SHOWN_COLUMNS]
+                    step.task.describe(f"{step.name} [{elapsed} s] {last}".rstrip())
 
 
-def _finish(step: _Step) -> None:
-    if step.task is not None:
-        step.task.finish()
-        step.task = None
+# BuildKit: `#7 [torch 1/2] RUN ...`, then `#7 12.34 text`, `#7 DONE 3.1s` or `#7 ERROR: ...`.
+_BUILDKIT = re.compile(r"#(?P<step>\d+) (?P<text>.*)")
+_BUILDKIT_NAME = re.compile(r"\[(?P<stage>[a-z-]+) +(?P<number>\d+/\d+)\] (?P<command>.+)")
+_BUILDKIT_OUTPUT = re.compile(r"\d+\.\d+ (?P<text>.*)")
+_BUILDKIT_EXPORT = "exporting to "
 
 
-def _name(text: str) -> str:
-    if match := _NAME.match(text):
-        return f"{match['stage']} {match['number']}: {_short(match['command'])}"
-    return "image: compress and unpack layers" if _EXPORT.match(text) else ""
+def take_buildkit(steps: BuildSteps, line: str) -> None:
+    """Take one line of `docker buildx build --progress plain`."""
+    match = _BUILDKIT.fullmatch(line)
+    if match is None:
+        return
+    key, text = match["step"], match["text"]
+    if not steps.knows(key):
+        if name := _buildkit_name(text):
+            steps.announce(key, name)
+    elif text.startswith("DONE"):
+        steps.done(key)
+    elif text.startswith("ERROR: "):
+        steps.fail(key, text.removeprefix("ERROR: "))
+    elif text != "CACHED":
+        steps.begin(key)
+        if output := _BUILDKIT_OUTPUT.fullmatch(text):
+            steps.hear(key, output["text"])
 
 
-def _short(command: str) -> str:
-    """Give the part of a RUN line that says what it does: the script's name and its last word."""
+def _buildkit_name(text: str) -> str:
+    if match := _BUILDKIT_NAME.match(text):
+        return _name(match["stage"], match["number"], match["command"])
+    if text.startswith(_BUILDKIT_EXPORT):
+        return "image: layers" if "image" in text else "files"
+    return ""
+
+
+# buildah: `[2/6] STEP 1/6: FROM scratch AS base`, then what the step prints, with no mark.
+_BUILDAH = re.compile(r"\[\d+/\d+\] STEP (?P<number>\d+/\d+): (?P<command>.+)")
+_BUILDAH_STAGE = re.compile(r"FROM \S+ AS (?P<stage>\S+)")
+
+
+class BuildahLines:
+    """Takes the lines of `buildah build`, which runs one step after another."""
+
+    def __init__(self, steps: BuildSteps) -> None:
+        self._steps, self._stage, self.current = steps, "", ""
+
+    def take(self, line: str) -> None:
+        """Take one line."""
+        match = _BUILDAH.fullmatch(line)
+        if match is None:
+            if self.current:
+                self._steps.hear(self.current, line)
+            return
+        if self.current:
+            self._steps.done(self.current)
+        if stage := _BUILDAH_STAGE.match(match["command"]):
+            self._stage = stage["stage"]
+        self.current = f"{self._stage} {match['number']}"
+        self._steps.announce(self.current, _name(self._stage, match["number"], match["command"]))
+        self._steps.begin(self.current)
+
+
+def _name(stage: str, number: str, command: str) -> str:
+    """Name a step by its stage and the script that it runs, or by its instruction."""
     words = [word for word in command.split() if not word.startswith("--")]
-    if words and words[0] == "RUN" and len(words) > 1:
-        return words[1].rsplit("/", 1)[-1]
-    return " ".join(words)[:40]
+    if words[0] == "RUN" and len(words) > 1:
+        return f"{stage} {number}: {words[1].rsplit('/', 1)[-1]}"
+    return f"{stage} {number}: {' '.join(words)[:40]}"

@@ -6,7 +6,7 @@ import shlex
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
@@ -16,7 +16,7 @@ from docker.models.containers import Container
 from packaging.version import Version
 
 from builder.adapters import process
-from builder.adapters.build_log import BuildLog
+from builder.adapters.build_log import BuildSteps, take_buildkit
 from builder.adapters.oci import context_of
 from builder.domain.engine import BuildRequest, RunOptions
 from builder.domain.image import ImageRef
@@ -70,6 +70,10 @@ class DockerEngine:
         except ImageNotFound:
             return None
         return ImageRef(tag=tag, digest=str(found.id))
+
+    def remove(self, tag: str) -> None:
+        """Take the name `tag` from its image, and with the last name its space."""
+        self._client.images.remove(tag)
 
     def run(self, image: ImageRef, argv: Sequence[str], options: RunOptions) -> str:
         """Run `argv` in a fresh container, removed whatever happens, and return its stdout."""
@@ -139,12 +143,12 @@ def _build(request: BuildRequest, output: Sequence[str], progress: Progress) -> 
     for name, path in sorted(request.contexts.items()):
         argv += ["--build-context", f"{name}={context_of(path)}"]
     argv += [*output, "--file", str(request.dockerfile), str(empty)]
-    log = BuildLog(progress)
+    steps = BuildSteps(progress)
     try:
-        with log.beating():
-            process.stream(argv, log.line)
+        with steps.beating():
+            process.stream(argv, partial(take_buildkit, steps))
     except process.ToolError as error:
-        message = f"the build of {request.target} failed\n{log.failure or error.tail}"
+        message = f"the build of {request.target} failed\n{steps.failure or error.tail}"
         raise EngineError(message, hint=f"run it again by hand: {shlex.join(argv)}") from error
 
 

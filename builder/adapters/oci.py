@@ -1,16 +1,26 @@
 """OCI image layouts on disk: write small ones, and read what an engine has written."""
 
+import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any, cast
+
+import zstandard
+
+from builder.domain.comparison import FileFacts, ImageFacts
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CHUNK = 1 << 20
+_WHITEOUT = ".wh."  # how a layer hides what lies below it
+_OPAQUE = ".wh..wh..opq"
 
 
 def write_single_layer_layout(layer: Path, into: Path, *, epoch: int) -> None:
@@ -75,3 +85,89 @@ def context_of(path: Path) -> str:
     if (path / "oci-layout").is_file():
         return f"oci-layout://{path}@{layout_digest(path)}"
     return str(path)
+
+
+def read_image(layout: Path) -> ImageFacts:
+    """Read what the only image of `layout` is made of."""
+    digest = layout_digest(layout)
+    manifest = _blob_json(layout, digest)
+    config = _blob_json(layout, manifest["config"]["digest"])
+    return ImageFacts(
+        digest=digest,
+        layers=tuple(layer["digest"] for layer in manifest["layers"]),
+        sizes=tuple(layer["size"] for layer in manifest["layers"]),
+        diff_ids=tuple(config["rootfs"]["diff_ids"]),
+        config={name: json.dumps(value) for name, value in sorted(config["config"].items())},
+    )
+
+
+def read_files(layout: Path) -> Mapping[str, FileFacts]:
+    """Read every file of the only image of `layout`, as its layers give them one upon another."""
+    manifest = _blob_json(layout, layout_digest(layout))
+    files: dict[str, FileFacts] = {}
+    for layer in manifest["layers"]:
+        with _unpacked(layout, layer) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                _lay_over(files, member, tar)
+    return files
+
+
+def _lay_over(files: dict[str, FileFacts], member: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
+    path = member.name.removeprefix("./").rstrip("/")
+    folder, _, name = path.rpartition("/")
+    if name == _OPAQUE:
+        _remove_below(files, folder)
+    elif name.startswith(_WHITEOUT):
+        hidden = f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/")
+        files.pop(hidden, None)
+        _remove_below(files, hidden)
+    elif member.islnk():
+        files[path] = files[member.linkname.removeprefix("./")]
+    else:
+        files[path] = _facts(member, tar)
+
+
+def _remove_below(files: dict[str, FileFacts], folder: str) -> None:
+    for path in [path for path in files if path.startswith(f"{folder}/")]:
+        del files[path]
+
+
+def _facts(member: tarfile.TarInfo, tar: tarfile.TarFile) -> FileFacts:
+    content, kind = "", "device"
+    if member.isreg():
+        source = tar.extractfile(member)
+        digest = hashlib.sha256()
+        while chunk := source.read(_CHUNK) if source else b"":
+            digest.update(chunk)
+        content, kind = digest.hexdigest(), "file"
+    elif member.issym():
+        content, kind = member.linkname, "link"
+    elif member.isdir():
+        kind = "directory"
+    return FileFacts(
+        kind=kind,
+        mode=member.mode,
+        owner=f"{member.uid}:{member.gid}",
+        mtime=int(member.mtime),
+        content=content,
+    )
+
+
+@contextmanager
+def _unpacked(layout: Path, layer: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    with _blob(layout, layer["digest"]).open("rb") as file:
+        if layer["mediaType"].endswith("zstd"):
+            yield zstandard.ZstdDecompressor().stream_reader(file)
+        elif layer["mediaType"].endswith("gzip"):
+            with gzip.open(file) as unzipped:
+                yield cast("IO[bytes]", unzipped)
+        else:
+            yield file
+
+
+def _blob(layout: Path, digest: str) -> Path:
+    return layout / "blobs" / Path(*digest.split(":"))
+
+
+def _blob_json(layout: Path, digest: str) -> Any:  # noqa: ANN401 - JSON of the OCI specification
+    return json.loads(_blob(layout, digest).read_bytes())

@@ -62,12 +62,14 @@ class Order:
     lock: Lock
     target: str = "runtime"
     cold: bool = False
+    suffix: str = ""  # of the tag
 
     @property
     def tag(self) -> str:
         """Return what people call the image."""
-        suffix = "" if self.target == "runtime" else f"-{self.target}"
-        return f"cellar/{self.recipe.image.name}:{self.recipe.selection.variant}{suffix}"
+        target = "" if self.target == "runtime" else f"-{self.target}"
+        name = f"{self.recipe.selection.variant}{target}{self.suffix}"
+        return f"cellar/{self.recipe.image.name}:{name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,16 @@ def key_of(order: Order, tools: Tools) -> str:
     return image_key(order.lock, dockerfile=text, target=order.target, trees=trees)
 
 
+def op_keys(order: Order, tools: Tools) -> Mapping[Artifact, str]:
+    """Return the key of the op wheel of each source that `order` compiles."""
+    trees = tools.contexts.tree_digests(order.recipe.image.name)
+    text = tools.dockerfile(order.recipe)
+    return {
+        source: op_key(source, order.recipe, order.lock, dockerfile=text, trees=trees)
+        for source in sources_of(order.recipe.cell, order.lock)
+    }
+
+
 def build(order: Order, tools: Tools) -> Built:
     """Build one image from what the store holds.
 
@@ -95,13 +107,8 @@ def build(order: Order, tools: Tools) -> Built:
     """
     _refuse_missing(order.lock, tools.store)
     recipe, lock = order.recipe, order.lock
-    trees = tools.contexts.tree_digests(recipe.image.name)
-    text = tools.dockerfile(recipe)
-    dockerfile = tools.contexts.write_text(text, tools.work / "Dockerfile")
-    keys = {
-        source: op_key(source, recipe, lock, dockerfile=text, trees=trees)
-        for source in sources_of(recipe.cell, lock)
-    }
+    dockerfile = tools.contexts.write_text(tools.dockerfile(recipe), tools.work / "Dockerfile")
+    keys = op_keys(order, tools)
     with tools.store.lease(artifact.sha256 for artifact in lock.artifacts()):
         contexts = dict(tools.contexts.write(recipe, lock, tools.work / "contexts"))
         request = BuildRequest(
@@ -120,7 +127,7 @@ def build(order: Order, tools: Tools) -> Built:
         image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)
     return Built(
         image=image,
-        key=image_key(lock, dockerfile=text, target=order.target, trees=trees),
+        key=key_of(order, tools),
         compiled=tuple(source.name for source in keys) if compiled else (),
         wheels={keys[source]: path for source, path in wheels.items()},
     )

@@ -69,6 +69,10 @@ class Engine(Protocol):
         """Return what `tag` names in this engine, or None."""
         ...
 
+    def remove(self, tag: str) -> None:
+        """Take the name `tag` from its image, and with the last name its space."""
+        ...
+
     def run(self, image: ImageRef, argv: Sequence[str], options: RunOptions) -> str:
         """Run `argv` in a fresh container of `image` and return its stdout; remove the container.
 
