@@ -10,7 +10,8 @@ import yaml
 from builder.domain.fault import Fault, FieldPath
 from builder.errors import UsageError
 
-_FLOW_WIDTH = 100  # a collection that fits into this many columns stands on one line
+_LINE = 70  # a collection that fits into this many columns stands on one line,
+_ROW = 140  # and so does a row of a table, which is read beside its neighbours
 _NO_WRAP = 10_000
 
 JSONValue: TypeAlias = (
@@ -43,7 +44,7 @@ def read(path: Path) -> Document:
         message = f"{path} does not exist"
         raise UsageError(message) from None
     except UnicodeDecodeError as error:
-        return _unreadable(path, 1, f"byte {error.start} is not UTF-8")
+        return _unreadable(path, 1, f"has byte {error.start}, which is not UTF-8")
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         return _unreadable(path, line, f"is not YAML: {error.problem or error.context}")
@@ -123,10 +124,23 @@ class _Dumper(yaml.SafeDumper):
     def represent_data(self, data: object) -> yaml.Node:
         node = super().represent_data(data)
         if isinstance(node, yaml.CollectionNode):
-            node.flow_style = not node.value or _fits(data)
+            node.flow_style = not node.value or _width(data) <= _LINE
+        if isinstance(data, list) and isinstance(node, yaml.CollectionNode):
+            _lay_out_rows(node, data)
         return node
 
+    def serialize(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.CollectionNode):  # the file itself
+            node.flow_style = False
+        super().serialize(node)
 
-def _fits(data: object) -> bool:
-    line = yaml.safe_dump(data, default_flow_style=True, width=_NO_WRAP, sort_keys=False)
-    return len(line) <= _FLOW_WIDTH
+
+def _lay_out_rows(table: yaml.CollectionNode, rows: list[JSONValue]) -> None:
+    for child, row in zip(table.value, rows, strict=True):
+        if isinstance(row, dict):
+            table.flow_style = False
+            child.flow_style = _width(row) <= _ROW
+
+
+def _width(data: object) -> int:
+    return len(yaml.safe_dump(data, default_flow_style=True, width=_NO_WRAP, sort_keys=False))

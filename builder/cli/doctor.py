@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from builder.adapters import host_resources
 from builder.cli import matrix as matrix_verb
@@ -30,6 +31,8 @@ def execute(args: argparse.Namespace) -> int:
     matrix = selection.matrix(args)
     host = matrix_verb.host(args)
     resources = host_resources.read_resources(storage.folder())
+    if args.gpu is not None:  # another host's GPUs: nothing is known of its engines
+        resources = replace(resources, gpu_containers=True, linux_driver=False)
     cell = matrix.cell(args.cell) if args.cell else _best(matrix, host)
     diagnosis = diagnose(cell, host, resources, matrix)
     if args.json:

@@ -93,7 +93,7 @@ def _format(folder: Path) -> int:
 
 def _show(reports: tuple[command.CellReport, ...]) -> None:
     rows = command.table(reports)
-    grid = Table(box=None, pad_edge=False)
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in rows[0]:
         grid.add_column(name, overflow="fold")
     for row in rows:

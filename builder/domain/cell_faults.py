@@ -37,7 +37,7 @@ def _order(rows: Mapping[int, Cell]) -> Iterator[Fault]:
     ranks = [(row, cell.cuda or (0, 0)) for row, cell in rows.items()]
     for (_, before), (row, after) in pairwise(ranks):
         if after < before:
-            yield Fault(("cells", row), "stands before a cell with an older CUDA, or none")
+            yield Fault(("cells", row), "stands after a cell with a newer CUDA")
 
 
 def _cuda_or_none(cell: Cell, tables: Tables) -> Iterator[Said]:
@@ -97,9 +97,10 @@ def _torch(cell: Cell, tables: Tables) -> Iterator[Said]:
         return
     build = tables.torch_build(cell.torch)
     if build.cuda != cell.cuda:
-        has = f"CUDA {build.cuda}" if build.cuda else "no CUDA"
-        yield "torch", f"is {cell.torch}, built with {has}, not {cell.cuda}"
-    for arch in cell.gpu_archs:
+        has, wanted = (f"CUDA {cuda}" if cuda else "no CUDA" for cuda in (build.cuda, cell.cuda))
+        yield "torch", f"is {cell.torch}, built with {has}, in a cell with {wanted}"
+        return
+    for arch in cell.gpu_archs if cell.cuda else ():
         if build.code.mode(arch) is CodeMode.NONE:
             yield "gpu_archs", f"has {arch}, and torch {cell.torch} only {build.code}"
 

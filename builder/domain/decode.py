@@ -52,6 +52,7 @@ def image(document: ImageDocument) -> ImageDefinition:
         licences=document["licences"],
         documentation=document["documentation"],
         epoch=document["epoch"],
+        not_after=document["not_after"],
         user=document["user"],
         workdir=document["workdir"],
         prefix=document["prefix"],

@@ -39,7 +39,11 @@ class WeightsDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDefinition:
-    """One image.yaml; `epoch` is SOURCE_DATE_EPOCH, in seconds."""
+    """One image.yaml; `epoch` is SOURCE_DATE_EPOCH, in seconds.
+
+    `not_after` (ISO 8601) is the time fence of its locks: what was uploaded to a package index
+    later does not exist for them.
+    """
 
     name: str
     title: str
@@ -55,3 +59,4 @@ class ImageDefinition:
     layers: tuple[PipLayerDefinition, ...]
     sources: Mapping[str, SourceDefinition]
     weights: Mapping[str, WeightsDefinition]
+    not_after: str = ""

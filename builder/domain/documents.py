@@ -161,6 +161,7 @@ class ImageDocument(TypedDict):
     licences: str
     documentation: str
     epoch: int
+    not_after: str
     user: int
     workdir: str
     prefix: str

@@ -68,9 +68,9 @@ class DeviceCode:
         return CodeMode.NONE
 
     def __str__(self) -> str:
+        ptx = " and ".join(f"PTX of {ptx}" for ptx in self.ptx)
         if not self.cubins:
-            return "no device code"
+            return f"{ptx} only" if ptx else "no device code"
         first, last = self.cubins[0].sm, self.cubins[-1].sm
         span = first if first == last else f"{first} to {last}"
-        ptx = " and ".join(f"PTX of {ptx}" for ptx in self.ptx) or "no PTX"
-        return f"{span} and {ptx}"
+        return f"{span} and {ptx or 'no PTX'}"

@@ -128,13 +128,17 @@ def _serving(cells: Sequence[Cell], request: Request, matrix: Matrix) -> Sequenc
         return served
     cell = cells[-1]
     gpu = _unserved(cell, gpus, matrix)[0]
-    reason = device_reason(cell, gpu, matrix)
-    others = tuple(
-        other for other in matrix.cells if other.cuda and not _unserved(other, gpus, matrix)
-    )
-    text = reason.text if reason else f"cell {cell.id} has no CUDA, nothing for {gpu}"
-    message = f"{text}; {cells_in_words(others, matrix)} serves it"
+    others = tuple(other for other in matrix.cells if not _unserved(other, gpus, matrix))
+    beside = " and ".join(str(other) for other in gpus if other != gpu)
+    message = f"{_text(cell, gpu, matrix)}; {cells_in_words(others, matrix)} serves it"
+    if beside and not others:
+        message += f" beside {beside}"
     raise UsageError(message, hint="`cellar matrix` shows which cell serves which GPU")
+
+
+def _text(cell: Cell, gpu: Gpu, matrix: Matrix) -> str:
+    reason = device_reason(cell, gpu, matrix) if cell.cuda else None
+    return reason.text if reason else f"cell {cell.id} has no CUDA, nothing for {gpu}"
 
 
 def asked_gpu(capability: ComputeCapability, matrix: Matrix) -> Gpu:
@@ -180,6 +184,8 @@ def _remedy(host: Host, matrix: Matrix, newest: Cell, plain: Cell) -> str:
     on_cpu = f"CELL={plain.id} builds for the CPU"
     if any(gpu.capability is None for gpu in host.gpus):
         return f"name it, as CELLAR_OVERRIDE_GPU=8.6, or {on_cpu}"
+    if host.gpus and host.driver is None:
+        return f"name it, as CELLAR_OVERRIDE_DRIVER=580.65.06, or {on_cpu}"
     if any(device_mode(newest, gpu, matrix) is CodeMode.NONE for gpu in host.gpus):
         return on_cpu
     floor = matrix.tables.family(newest.cuda).oldest(wsl=host.wsl) if newest.cuda else ""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from builder.domain.fault import Fault, FieldPath, did_you_mean
@@ -142,16 +142,9 @@ def _exclusion(exclusion: Exclusion, where: FieldPath, tables: Tables) -> Iterat
         known = considered(axis, tables)
         if not known:
             axes = (*AXES, *tables.versions)
-            yield Fault(
-                here, f"is no axis{did_you_mean(axis, axes)}; the axes are {', '.join(axes)}"
-            )
-            continue
-        try:
-            specifier = SpecifierSet(text)
-        except InvalidSpecifier:
-            yield Fault(here, f"is {text!r}, which is no PEP 440 specifier such as '>=1.0'")
-            continue
-        if not any(specifier.contains(version, prereleases=True) for version in known):
+            hint = did_you_mean(axis, axes) or f"; the axes are {', '.join(axes)}"
+            yield Fault(here, f"is no axis{hint}")
+        elif not any(SpecifierSet(text).contains(value, prereleases=True) for value in known):
             yield Fault(here, f"is {text}, which no version considered matches")
 
 
