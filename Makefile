@@ -13,7 +13,7 @@ SELECT := --image $(IMAGE) $(if $(CELL),--cell $(CELL)) $(if $(CUDA),--cuda $(CU
           $(if $(ISA),--isa $(ISA)) $(if $(GPU),--gpu $(GPU))
 
 .PHONY: help setup image lock lock-check lock-tools fetch render build audit verify reproduce doctor \
-        matrix lint test test-evaluator test-engine fault bench clean
+        matrix lint test test-evaluator test-engine docs fault bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ test-evaluator: setup ## the evaluator's own tests, in a venv of their own with 
 
 test-engine: setup ## tests that need a container engine
 	@.venv/bin/pytest --run-engine -m engine tests/unit tests/image
+
+docs: setup ## make the generated blocks of README.md anew
+	@$(PYTHON) -m tests.readme
 
 fault: setup ## long fault-injection loops of the store and downloads
 	@.venv/bin/pytest tests/fault
