@@ -1,8 +1,8 @@
 """Which GPU architectures a shared library holds code for, read from its fatbin headers.
 
-A fatbin begins with the magic number 0xBA55ED50, a version, the header's size and the length of its
-entries; an entry has its kind (1 is PTX, 2 a cubin) in its first two bytes, its header's size at 4, its
-payload's size at 8, and its architecture at 28. cuobjdump reads the same.
+A fatbin begins with the magic number 0xBA55ED50, a version, the header's size and the length of
+its entries; an entry has its kind (1 is PTX, 2 a cubin) in its first two bytes, its header's size
+at 4, its payload's size at 8, and its architecture at 28. cuobjdump reads the same.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ _KINDS = {1: "compute", 2: "sm"}
 
 
 def architectures(library: Path) -> List[str]:
-    """Return what `library` holds, such as ['compute_90', 'sm_80', 'sm_90'], sorted; [] for none."""
+    """Return what `library` holds, such as ['compute_90', 'sm_80', 'sm_90'], sorted, or []."""
     if library.stat().st_size < _HEADER.size:
         return []
     found: Set[str] = set()
-    with library.open("rb") as stream, mmap.mmap(
-        stream.fileno(), 0, access=mmap.ACCESS_READ
-    ) as data:
+    with library.open("rb") as stream:
+        data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         place = data.find(_MAGIC)
         while 0 <= place <= len(data) - _HEADER.size:
             found.update(_entries(data, place))

@@ -21,7 +21,7 @@ def ms_deform_attn(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """Return `ms_deform_attn_pytorch`'s result, by mmcv's op for float32 on a GPU that it serves."""
+    """Return `ms_deform_attn_pytorch`'s result, by mmcv's op on a GPU that it serves."""
     arguments = (value, spatial_shapes, sampling_locations, attention_weights)
     if value.is_cuda and value.dtype == torch.float32 and mmcv_serves(value.device):
         return ms_deform_attn_mmcv(*arguments)

@@ -18,11 +18,13 @@ from bevformer_eval.errors import HostError
 TOLERANCE = 1e-4
 MAX_HEADS, MAX_DIMS, MAX_BATCH, MAX_QUERIES, MAX_LEVELS, MAX_POINTS = 8, 32, 4, 64, 6, 8
 
+_ABSENT = "mmcv is not installed"
+
 Implementation = Callable[[Tensor, ops.SpatialShapes, Tensor, Tensor], Tensor]
 
 
 class OpsRow(NamedTuple):
-    """One implementation against the reference: the largest errors, relative to the largest value."""
+    """One implementation against the reference: the largest errors, relative to the values."""
 
     implementation: str
     device: str
@@ -43,6 +45,11 @@ class OpsReport(NamedTuple):
     def passed(self) -> bool:
         """Say whether every implementation that runs here is right."""
         return all(row.passed for row in self.rows)
+
+    @property
+    def broken(self) -> bool:
+        """Say whether an installed mmcv cannot be used; without mmcv there is the PyTorch form."""
+        return bool(self.problem) and not self.problem.startswith(_ABSENT)
 
     def as_dict(self) -> Dict[str, object]:
         """Return the report for JSON."""
@@ -155,7 +162,7 @@ def _results(
 def _compare(
     name: str, function: Implementation, target: torch.device, cases: List[_Trial]
 ) -> OpsRow:
-    forward = backward = 0.0
+    errors = []
     for trial in cases:
         # The reference sees the float32 numbers: only the arithmetic is compared.
         rounded = _Trial(
@@ -163,10 +170,10 @@ def _compare(
         )
         expected = _results(reference, rounded, torch.device("cpu"), torch.float64)
         found = _results(function, rounded, target, torch.float32)
-        errors = [_relative(left, right) for left, right in zip(found, expected)]
-        forward, backward = max(forward, errors[0]), max(backward, *errors[1:])
-    passed = forward <= TOLERANCE and backward <= TOLERANCE  # a NaN does not pass
-    return OpsRow(name, str(target), forward, backward, passed)
+        errors.append([_relative(left, right) for left, right in zip(found, expected)])
+    worst = torch.tensor(errors).amax(0)  # keeps a NaN, which does not pass
+    forward, backward = float(worst[0]), float(worst[1:].max())
+    return OpsRow(name, str(target), forward, backward, bool((worst <= TOLERANCE).all()))
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
@@ -201,7 +208,7 @@ def _why_not_importable() -> str:
     spec = importlib.util.find_spec("mmcv")
     if spec is None or not spec.submodule_search_locations:
         return (
-            "mmcv is not installed, the PyTorch form is used; install mmcv-full 1.x for its CUDA op"
+            f"{_ABSENT}, the PyTorch form is used; install mmcv-full 1.x for its CUDA op"
         )
     try:
         extension = ops.mmcv_ext()
@@ -218,27 +225,28 @@ def _explain_import(error: str, package: Path) -> str:
     if "undefined symbol" in first:
         symbol = first.rpartition("undefined symbol:")[2].strip()
         return (
-            f"mmcv's extension was built for another torch than {here} (undefined symbol {symbol}); "
-            "uninstall mmcv and mmcv-full, then build mmcv-full against this torch without a cache"
+            f"mmcv's extension was built for another torch than {here} (undefined symbol "
+            f"{symbol}); uninstall mmcv and mmcv-full, then build mmcv-full against this torch without a cache"
         )
     library = re.match(r"(\S+\.so\S*): cannot open shared object", first)
     if library:
         return (
-            f"mmcv's extension was built for another CUDA than {here}: {library.group(1)} is not here; "
-            "rebuild mmcv-full against this torch and its CUDA"
+            f"mmcv's extension was built for another CUDA than {here}: {library.group(1)} "
+            "is not here; rebuild mmcv-full against this torch and its CUDA"
         )
     others = sorted(path.name for path in package.glob("_ext*.so"))
     if "mmcv._ext" in first and others:
-        return (
-            f"mmcv's extension {others[0]} is for another Python; rebuild mmcv-full with this one"
-        )
+        return f"mmcv's {others[0]} is for another Python; rebuild mmcv-full with this one"
     if "mmcv._ext" in first:
-        return "mmcv has no compiled extension: it is mmcv-lite or was built without MMCV_WITH_OPS=1; install mmcv-full"
+        return (
+            "mmcv has no compiled extension: it is mmcv-lite or was built without MMCV_WITH_OPS=1; "
+            "install mmcv-full"
+        )
     return f"mmcv does not import: {first}"
 
 
 def _why_not_running(error: str, target: torch.device) -> str:
-    if "not compiled with GPU" in error or "implementation for device" in error:
+    if "compiled with GPU" in error or "implementation for device" in error:
         return "mmcv-full was built for the CPU only; rebuild it with FORCE_CUDA=1 MMCV_WITH_OPS=1"
     major, minor = torch.cuda.get_device_capability(target)
     wanted = f"sm_{major}{minor}"
