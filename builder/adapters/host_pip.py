@@ -27,6 +27,7 @@ _VARIABLES = (
 )
 _BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _INSIDE = PurePosixPath("/cellar/host")
+HOME = PurePosixPath("/cellar/home")  # the one place of a container that pip may write to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +73,12 @@ class HostPip:
         Returns what to mount where: the directory itself and the host's local indexes, link
         directories and certificates. Sourcing `environment` there puts it to use.
         """
-        loan = _Loan({into: _INSIDE})
+        home = into / "home"
+        home.mkdir()
+        loan = _Loan({into: _INSIDE, home: HOME})
         lines = [f"{key} = {text}" for key, text in self._lent(loan)]
         exports = {
-            "HOME": f"{_INSIDE}/home",
+            "HOME": str(HOME),
             "PIP_CONFIG_FILE": f"{_INSIDE}/pip.conf",
             **{key: self.variables[key] for key in _VARIABLES if key in self.variables},
             **{
@@ -89,9 +92,8 @@ class HostPip:
             into / "environment",
             "".join(f"export {key}={shlex.quote(text)}\n" for key, text in exports.items()),
         )
-        (into / "home").mkdir()
         if self.netrc is not None:
-            _private(into / "home" / ".netrc", self.netrc.read_text(encoding="utf-8"))
+            _private(home / ".netrc", self.netrc.read_text(encoding="utf-8"))
         return loan.mounts
 
     def _lent(self, loan: "_Loan") -> Iterator[tuple[str, str]]:

@@ -13,16 +13,19 @@ from typing import Protocol, Self
 from builder.adapters import environment, process
 from builder.adapters.host_pip import HostPip
 from builder.domain.version import PythonVersion
-from builder.errors import CellarError, DataError, NetworkError
+from builder.errors import CellarError, DataError, EngineError, NetworkError
 
 _INPUT = PurePosixPath("/cellar/in")
 _TOOLS = PurePosixPath("/cellar/tools")
 
 # Only wheels: a resolver that meets an sdist runs its setup.py, a stranger's code, to learn what
 # it asks for. The sdists of a cell are declared in the matrix, and compiled without network.
+#
+# No hashes: where an index has no JSON of pip-tools' liking, it brings every file of every platform
+# to hash it (812 files for the cpu cell). The index states them, and one file of each is kept.
 _OPTIONS = (
-    *("--quiet", "--no-config", "--generate-hashes", "--allow-unsafe", "--strip-extras"),
-    *("--no-header", "--no-emit-options", "--annotation-style=line", "--output-file=-"),
+    *("--quiet", "--no-config", "--allow-unsafe", "--strip-extras"),
+    *("--no-header", "--no-emit-options", "--annotation-style=split", "--output-file=-"),
     "--pip-args=--only-binary=:all: --disable-pip-version-check",
 )
 
@@ -38,10 +41,13 @@ class Base(Protocol):
 class PipTools:
     """pip-compile in a base, with the host's pip configuration lent to it; a context manager."""
 
-    def __init__(self, base: Base, *, python: PythonVersion, host: HostPip) -> None:
+    def __init__(
+        self, base: Base, *, python: PythonVersion, host: HostPip, not_after: str = ""
+    ) -> None:
         self._base = base
         self._python = python
         self._host = host
+        self._fence = (f"--uploaded-prior-to={not_after}",) if not_after else ()
         self._work = Path(tempfile.mkdtemp(prefix="cellar-lock-"))
 
     def __enter__(self) -> Self:
@@ -74,11 +80,11 @@ class PipTools:
             f". /cellar/host/environment && cd {_INPUT} && PYTHONPATH={_TOOLS} "
             f'exec python{self._python} -m piptools compile "$@"'
         )
-        arguments = [*_OPTIONS, "--constraint=constraints.txt", f"{layer}.in"]
+        arguments = [*_OPTIONS, *self._fence, "--constraint=constraints.txt", f"{layer}.in"]
         try:
             return self._base(["sh", "-c", command, "pip-compile", *arguments], self._mounts)
-        except process.ToolError as error:
-            raise _explained(layer, error) from error
+        except (process.ToolError, EngineError) as error:
+            raise _explained(layer, str(error)) from error
 
     def _install_tools(self) -> Path:
         """Bring pip-tools itself, by hash, as plain files for the base's Python."""
@@ -95,9 +101,9 @@ class PipTools:
         return target
 
 
-def _explained(layer: str, error: process.ToolError) -> CellarError:
-    reason = _last_line(error.tail)
-    if any(word in error.tail for word in ("ConnectionError", "NewConnectionError", "timed out")):
+def _explained(layer: str, said: str) -> CellarError:
+    reason = _last_line(said)
+    if any(word in said for word in ("ConnectionError", "NewConnectionError", "timed out")):
         message = f"{layer}: the package index does not answer"
         return NetworkError(message, hint="check this host's pip configuration")
     message = f"requirements/{layer}.in: pip-compile finds no set of versions: {reason}"

@@ -1,6 +1,7 @@
 """`lock`: find every input of a cell, by hash, with the network of this host."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -22,12 +23,14 @@ from builder.domain.progress import Progress
 from builder.domain.requirement_files import Pin, pins, render
 from builder.domain.wheel_tags import Candidate, tags_of
 
+_AT_ONCE = 8  # questions to the index
+
 
 class Resolver(Protocol):
     """pip-compile, in the cell's base."""
 
     def compile(self, layer: str, requirements: str, constraints: str) -> str:
-        """Return the pins with all their hashes."""
+        """Return the pins of a layer, as pip-compile writes them."""
         ...
 
 
@@ -38,8 +41,8 @@ class Index(Protocol):
         """Return every file of a distribution at one version."""
         ...
 
-    def size(self, candidate: Candidate) -> int:
-        """Return the size of a file in bytes."""
+    def measure(self, candidate: Candidate) -> tuple[str, int]:
+        """Return the sha256 of a file and its size in bytes."""
         ...
 
 
@@ -95,7 +98,10 @@ def _empty(definition: Definition) -> Lock:
         epoch=definition.image.epoch,
         base=None,
         debs={},
-        pip=(),
+        pip=tuple(
+            PipLayer(name=layer.name, requirements="", artifacts=())
+            for layer in definition.image.layers
+        ),
     )
 
 
@@ -134,20 +140,36 @@ def _choose(
     progress: Progress,
 ) -> Iterator[PipLayer]:
     tags = tags_of(definition.cell)
-    total = sum(len(layer) for layer in layers.values())
-    task = progress.task("choosing one file for each distribution", total=total)
-    for name, layer in layers.items():
-        locked, files = [], []
-        for pin in layer:
-            chosen = choose(pin, index.candidates(pin.name, pin.version), tags)
-            locked.append(locked_pin(pin, chosen))
-            files.append(artifact(pin.name, pin.version, chosen, size=index.size(chosen)))
-            task.advance(1)
-        yield PipLayer(name=name, requirements=render(locked), artifacts=tuple(files))
+    task = progress.task(
+        "choosing one file for each distribution", total=sum(map(len, layers.values()))
+    )
+
+    def lock_one(pin: Pin) -> tuple[Pin, Artifact]:
+        chosen = choose(pin, index.candidates(pin.name, pin.version), tags)
+        file = artifact(pin.name, pin.version, chosen, measured=index.measure(chosen))
+        task.advance(1)
+        return locked_pin(pin, file), file
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for name, layer in layers.items():
+            rows = list(pool.map(lock_one, layer))
+            yield PipLayer(
+                name=name,
+                requirements=render(pin for pin, _ in rows),
+                artifacts=tuple(file for _, file in rows),
+            )
     task.finish()
 
 
 def _sources(definition: Definition, index: Index) -> Iterator[Artifact]:
     for name, version in definition.sources.items():
         chosen = choose_sdist(name, version, index.candidates(name, str(version)))
-        yield artifact(name, str(version), chosen, size=index.size(chosen))
+        yield artifact(name, str(version), chosen, measured=index.measure(chosen))
+
+
+def settle(lock: Lock, old: Lock | None) -> Lock:
+    """Return a new lock with what the old one knew of built images, if no input has changed."""
+    if old is None:
+        return lock
+    kept = replace(lock, expected=old.expected)
+    return kept if kept == old else lock

@@ -35,6 +35,7 @@ def cell_digest(cell: Cell, image: ImageDefinition, requirements: Mapping[str, s
         "packages": {name: str(version) for name, version in cell.packages.items()},
         "pins": {name: str(version) for name, version in cell.pins.items()},
         "epoch": image.epoch,
+        "not_after": image.not_after,
         "layers": [layer.name for layer in image.layers],
         "sources": {name: source.commit for name, source in image.sources.items()},
         "requirements": {file: names(text, python=python) for file, text in requirements.items()},

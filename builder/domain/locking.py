@@ -79,25 +79,38 @@ def requirement_file(name: str, cell: str, present: Iterable[str]) -> str:
 
 
 def choose(pin: Pin, candidates: Iterable[Candidate], tags: tuple[Tag, ...]) -> Candidate:
-    """Return the one wheel for a pin that the cell's pip would take; none is a DataError.
+    """Return the one wheel for a pin that the cell's pip would take.
 
-    Only files with a hash that pip-compile listed are considered.
+    None, or one name that stands for different bytes on two indexes, is a DataError.
     """
-    listed = [candidate for candidate in candidates if candidate.sha256 in pin.hashes]
-    best = best_wheel(listed, tags)
+    offered = tuple(candidates)
+    best = best_wheel(offered, tags)
     if best is None:
         message = f"{pin.name}=={pin.version}: the index has no wheel that the cell can install"
         raise DataError(message, hint="pin another version in requirements/, with the reason")
-    return best
+    return _agreed(best, offered)
 
 
 def choose_sdist(name: str, version: Version, candidates: Iterable[Candidate]) -> Candidate:
     """Return the sdist of a distribution; none is a DataError."""
-    found = {candidate.filename: candidate for candidate in candidates if _is_sdist(candidate)}
+    offered = [candidate for candidate in candidates if _is_sdist(candidate)]
+    found = {candidate.filename: candidate for candidate in offered}
     if not found:
         message = f"{name}=={version}: the index has no sdist of it"
         raise DataError(message, hint="check the version in matrix.yaml")
-    return found[min(found, key=lambda filename: (not filename.endswith(".tar.gz"), filename))]
+    best = min(found, key=lambda filename: (not filename.endswith(".tar.gz"), filename))
+    return _agreed(found[best], offered)
+
+
+def _agreed(chosen: Candidate, offered: Iterable[Candidate]) -> Candidate:
+    """Return `chosen`, with its hash where any index states one, if no other contradicts it."""
+    same = [candidate for candidate in offered if candidate.filename == chosen.filename]
+    stated = {candidate.sha256 for candidate in same if candidate.sha256}
+    if len(stated) > 1:
+        message = f"{chosen.filename}: this host's indexes have different files of that name"
+        hint = "sha256 " + ", ".join(sorted(stated)) + "; take the wrong index out of pip's config"
+        raise DataError(message, hint=hint)
+    return min(same, key=lambda candidate: (not candidate.sha256, candidate.url))
 
 
 def _is_sdist(candidate: Candidate) -> bool:
@@ -108,10 +121,13 @@ def _is_sdist(candidate: Candidate) -> bool:
     return True
 
 
-def artifact(name: str, version: str, candidate: Candidate, *, size: int) -> Artifact:
-    """Return the locked form of a chosen file: where it comes from, without any mirror's name.
+def artifact(
+    name: str, version: str, candidate: Candidate, *, measured: tuple[str, int]
+) -> Artifact:
+    """Return the locked form of a chosen file, `measured` as its sha256 and its size in bytes.
 
-    A version with a local label (2.13.0+cpu) is torch's own build, which torch's index serves.
+    No mirror's name is in it. A version with a local label (2.13.0+cpu) is torch's own build,
+    which torch's index serves.
     """
     label = Version(version).local
     wheel = candidate.filename.endswith(".whl")
@@ -120,8 +136,8 @@ def artifact(name: str, version: str, candidate: Candidate, *, size: int) -> Art
         name=canonicalize_name(name),
         version=version,
         filename=candidate.filename,
-        sha256=candidate.sha256,
-        size=size,
+        sha256=measured[0],
+        size=measured[1],
         channel="package-index",
     )
     if label is None:
@@ -130,8 +146,8 @@ def artifact(name: str, version: str, candidate: Candidate, *, size: int) -> Art
     return replace(plain, channel="torch-index", location=location)
 
 
-def locked_pin(pin: Pin, chosen: Candidate) -> Pin:
-    """Return a pin with the one hash that was chosen, and origins as people know them."""
+def locked_pin(pin: Pin, chosen: Artifact) -> Pin:
+    """Return a pin with the one hash of the chosen file, and origins as people know them."""
     origins = (
         origin.replace("-r ", "requirements/", 1)
         for origin in pin.via

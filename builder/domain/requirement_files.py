@@ -66,9 +66,8 @@ def _pin(block: list[str]) -> Pin:
     if match is None:
         message = f"{block[0].strip()!r} is not a pin of the form name==version"
         raise DataError(message, hint="make the lock anew: `make lock`")
-    origins = [
-        found["origin"] for line in block[1:] if (found := _VIA.match(line.strip())) is not None
-    ]
+    found = (_VIA.match(line.strip()) for line in block[1:])
+    origins = [match["origin"] for match in found if match is not None]
     return Pin(
         name=canonicalize_name(match["name"]),
         version=match["version"],

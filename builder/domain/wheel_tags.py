@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
@@ -17,11 +18,15 @@ _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}  # PEP 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One file that a package index offers."""
+    """One file that a package index offers.
+
+    `sha256` is empty and `uploaded` None where the index does not tell them.
+    """
 
     filename: str
     sha256: str
     url: str = ""
+    uploaded: datetime | None = None
 
 
 def tags_of(cell: Cell) -> tuple[Tag, ...]:
