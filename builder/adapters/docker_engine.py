@@ -87,6 +87,13 @@ class DockerEngine:
                 raise EngineError(message + "\n".join(words), hint=_by_hand(image, argv, options))
         return output
 
+    @contextmanager
+    def lasting(self, image: ImageRef) -> Iterator[str]:
+        """Give the name of a container that does nothing as long as the block runs."""
+        with self._container(image, ["sleep", "infinity"], RunOptions()) as container:
+            container.start()
+            yield str(container.name)
+
     def save(self, image: ImageRef, *, into: Path) -> None:
         """Write `image` as an OCI layout into the new directory `into`."""
         into.mkdir(parents=True)

@@ -75,6 +75,12 @@ def execute(args: argparse.Namespace) -> int:
     return VerificationError.exit_code if audit.verdict >= _FAIL_ON[args.fail_on] else 0
 
 
+def audited(target: str, level: IsaLevel) -> ImageAudit:
+    """Audit one target at `level` with the defaults of `cellar audit`."""
+    defaults = argparse.Namespace(target=[target], jobs=processors(), no_cache=False, waivers=None)
+    return _audit(defaults, level)
+
+
 def _audit(args: argparse.Namespace, level: IsaLevel) -> ImageAudit:
     if args.jobs < 1:
         message = f"--jobs {args.jobs} leaves no process to work"

@@ -2,8 +2,9 @@
 
 import argparse
 
+from builder.adapters import evidence_files
 from builder.cli import building, selection, wiring
-from builder.commands.build import build
+from builder.commands.build import Built, Order, Tools, build
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,13 +21,20 @@ def add_engine_option(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Build, and print tag and digest."""
-    chosen = selection.select(args)
-    order = building.order(chosen, target=args.target)
+    order = building.order(selection.select(args), target=args.target)
     tools = building.tools(args.engine, building.work_folder(order, args.engine))
-    say = wiring.progress().say
-    say(f"building {order.tag} with {tools.engine.version()}")
-    built = build(order, tools)
-    for key in built.wheels:
-        say(f"op wheel {key}: {'compiled' if built.compiled else 'from the store'}")
-    print(f"{built.image.tag}@{built.image.digest}")  # noqa: T201 - the command's result
+    wiring.progress().say(f"{order.tag}: building with {tools.engine.version()}")
+    image = built(order, tools).image
+    print(f"{image.tag}@{image.digest}")  # noqa: T201 - the command's result
     return 0
+
+
+def built(order: Order, tools: Tools) -> Built:
+    """Build, say where the op wheels came from, and note which inputs gave which digest."""
+    done = build(order, tools)
+    for key in done.wheels:
+        origin = "compiled" if done.compiled else "from the store"
+        wiring.progress().say(f"op wheel {key}: {origin}")
+    path = building.note_path(order, tools.engine.name)
+    evidence_files.write({"digest": done.image.digest, "key": done.key}, path)
+    return done

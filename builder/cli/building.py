@@ -83,6 +83,18 @@ def work_folder(order: Order, engine_name: str) -> Path:
     return wiring.root() / ".cellar" / "build" / order.recipe.image.name / f"{name}-{engine_name}"
 
 
+def evidence_path(order: Order, engine_name: str) -> Path:
+    """Return where the evidence of a build's image lies; git ignores it."""
+    name = order.tag.rpartition(":")[2]
+    folder = wiring.root() / ".cellar" / "evidence" / order.recipe.image.name
+    return folder / f"{name}-{engine_name}.json"
+
+
+def note_path(order: Order, engine_name: str) -> Path:
+    """Return where a build notes which inputs gave which digest."""
+    return work_folder(order, engine_name) / "built.json"
+
+
 @cache
 def _matrix(image: str) -> Matrix:
     return datafiles.load_matrix(wiring.root() / "images" / image / "matrix.yaml")

@@ -1,0 +1,56 @@
+"""Runs the tests of tests/image in a process of their own, and reads what each found."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.adapters import process
+from builder.domain.evidence import Check, Level, Outcome
+from builder.domain.progress import Progress, Task
+from builder.errors import VerificationError
+
+_STARTED = "tests/image/"
+
+
+def run_tests(root: Path, options: Sequence[str], progress: Progress) -> tuple[Check, ...]:
+    """Run the tests with `options` (--cell, --engine, ...) and return one Check for each.
+
+    A failing test is a Check; tests that could not run at all are a VerificationError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.jsonl"
+        results.touch()
+        argv = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider"]
+        argv += ["--results", str(results), *options, str(root / "tests" / "image")]
+        task = progress.task("verifying")
+        try:
+            process.stream(argv, lambda line: _tell(line, task), cwd=root)
+        except process.ToolError as error:
+            if not results.read_text():
+                message = f"the image's tests could not run:\n{error.tail}"
+                raise VerificationError(message, hint=error.hint) from error
+        finally:
+            task.finish()
+        return tuple(_check(line) for line in results.read_text().splitlines())
+
+
+def _tell(line: str, task: Task) -> None:
+    if line.startswith(_STARTED):
+        name = line.split("::", 1)[-1].split(" ", 1)[0]
+        task.describe(f"verifying: {name}")
+        if " [" in line:
+            task.advance(1)
+
+
+def _check(line: str) -> Check:
+    row = json.loads(line)
+    return Check(
+        name=row["name"].removeprefix("test_").replace("_", " "),
+        level=Level[row["level"]],
+        outcome=Outcome(row["outcome"]),
+        seconds=row["seconds"],
+        detail=row["detail"],
+        required=row["required"],
+    )

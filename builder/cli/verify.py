@@ -1,0 +1,114 @@
+"""`cellar verify`: run the image's tests and record the evidence."""
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.table import Table
+
+from builder.adapters import evidence_files, image_tests, oci
+from builder.cli import audit, building, selection, wiring
+from builder.cli.build import add_engine_option
+from builder.commands.build import Order
+from builder.commands.verify import Inspection, Tools, verify
+from builder.domain.engine import Engine
+from builder.domain.evidence import Check, Evidence, Level, Outcome, document
+from builder.domain.image import ImageRef
+from builder.errors import VerificationError
+
+_MARKS = {Outcome.PASSED: "[green]ok", Outcome.FAILED: "[red]FAILED", Outcome.SKIPPED: "skipped"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    selection.add_cell_options(parser)
+    add_engine_option(parser)
+    parser.add_argument("--target", choices=("runtime", "devel"), default="runtime")
+    parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Verify, print the table, and write the evidence; 8 where a check failed."""
+    order = building.order(selection.select(args), target=args.target)
+    evidence = verified(order, building.engine(args.engine))
+    if args.json:
+        json.dump(document(evidence), sys.stdout, indent=1)
+        print()  # noqa: T201 - stdout is this verb's data
+    else:
+        show(evidence)
+    refuse_failure(evidence)
+    return 0
+
+
+def verified(order: Order, engine: Engine) -> Evidence:
+    """Verify the image of `order` and write its evidence."""
+    root, progress = wiring.root(), wiring.progress()
+    options = ["--engine", engine.name, "--target", order.target, *_selected(order)]
+    tools = Tools(
+        engine=engine,
+        tests=partial(image_tests.run_tests, root, options, progress),
+        inspect=partial(_inspect, engine, order),
+        key=partial(_key_of, order, engine),
+    )
+    evidence = verify(order, tools)
+    evidence_files.write(document(evidence), building.evidence_path(order, engine.name))
+    return evidence
+
+
+def _key_of(order: Order, engine: Engine, image: ImageRef) -> str:
+    """Return the inputs that gave this image; empty where it was not built here."""
+    note = evidence_files.read(building.note_path(order, engine.name)) or {}
+    return str(note["key"]) if note.get("digest") == image.digest else ""
+
+
+def show(evidence: Evidence) -> None:
+    """Print the checks as a table."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("level", "", "check", "s", "seen"):
+        table.add_column(column, overflow="fold")
+    for check in sorted(evidence.checks, key=lambda check: check.level):
+        mark, seconds = _MARKS[check.outcome], f"{check.seconds:.1f}"
+        table.add_row(check.level.name, mark, check.name, seconds, check.detail[:120])
+    Console().print(table)
+    level = evidence.level.name if evidence.level is not None else "nothing"
+    print(f"{evidence.image}@{evidence.digest}: {level} proven on {evidence.device}")  # noqa: T201
+
+
+def refuse_failure(evidence: Evidence) -> None:
+    """Raise VerificationError, naming the checks, where one failed."""
+    if evidence.failed:
+        names = "; ".join(f"{check.name} ({check.level.name})" for check in evidence.failed)
+        message = f"{evidence.image}: {len(evidence.failed)} checks failed: {names}"
+        raise VerificationError(message, hint="the table above says what each of them saw")
+
+
+def _inspect(engine: Engine, order: Order, image: ImageRef) -> Inspection:
+    """Audit every binary of the image at its ISA level, and add up its layers."""
+    start = time.monotonic()
+    with TemporaryDirectory() as folder:
+        layout = Path(folder) / "layout"
+        engine.save(image, into=layout)
+        size = sum(oci.read_image(layout).sizes)
+        found = audit.audited(str(layout), order.recipe.selection.isa)
+    worst = found.verdict
+    check = Check(
+        name=f"no code above {found.level} runs where the CPU lacks it",
+        level=Level.L0,
+        outcome=Outcome.FAILED if worst.fails else Outcome.PASSED,
+        seconds=time.monotonic() - start,
+        detail=f"{len(found.files)} binaries, worst: {worst.value} ({worst.meaning})",
+    )
+    return Inspection(size=size, audit=check)
+
+
+def _selected(order: Order) -> list[str]:
+    chosen = order.recipe.selection
+    gpus = ",".join(str(arch) for arch in chosen.gpu_archs)
+    plain = chosen.gpu_archs == chosen.cell.gpu_archs
+    words = ["--cell", chosen.cell.id, "--isa", str(chosen.isa)]
+    return words if plain else [*words, "--gpu", gpus]

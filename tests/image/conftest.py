@@ -1,0 +1,157 @@
+"""Tests of a built image: `cellar verify` runs them, and so does pytest by hand.
+
+    pytest tests/image --cell cpu [--isa LEVEL --gpu X.Y --engine buildah --target devel]
+
+Each test belongs to a level of verification by its `level` mark; what it saw goes into the evidence
+through `record_property("seen", ...)`.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import testinfra.host
+from testinfra.backend.base import BaseBackend, CommandResult
+
+from builder.adapters import oci, process
+from builder.adapters.docker_engine import DockerEngine
+from builder.cli import building, selection
+from builder.commands.build import Order
+from builder.domain.comparison import ImageFacts
+from builder.domain.engine import Engine, RunOptions
+from builder.domain.image import ImageRef
+from builder.domain.lockfile import Lock
+
+Run = Callable[..., str]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("cellar", "which image")
+    for name in ("cell", "isa", "gpu"):
+        group.addoption(f"--{name}", default="", help=f"as in `cellar build --{name}`")
+    group.addoption("--engine", default="docker", choices=building.ENGINES)
+    group.addoption("--target", default="runtime", choices=("runtime", "devel"))
+    group.addoption("--results", type=Path, help="write one JSON line for each test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "level(name): the level of verification: L0, L1, L2 or L3")
+    config.addinivalue_line("markers", "optional: needs what only some machines have")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    results = item.config.getoption("--results")
+    level = item.get_closest_marker("level")
+    decided = report.when == "call" or report.outcome != "passed"
+    if results is not None and level is not None and decided:
+        seen = dict(item.user_properties).get("seen", "")
+        row = {
+            "name": item.name,
+            "level": level.args[0],
+            "outcome": report.outcome,
+            "seconds": call.duration,
+            "detail": seen if report.outcome == "passed" else _reason(report),
+            "required": item.get_closest_marker("optional") is None,
+        }
+        with results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    return report
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):  # of a skip: path, line, reason
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr)[:2000]
+
+
+@pytest.fixture(scope="session")
+def order(request: pytest.FixtureRequest) -> Order:
+    """Return the image under test, as it would be built."""
+    option = request.config.getoption
+    args = argparse.Namespace(
+        image="bevformer",
+        cell=option("--cell") or "cpu",
+        cuda=None,
+        isa=option("--isa") or None,
+        gpu=option("--gpu") or None,
+    )
+    return building.order(selection.select(args), target=option("--target"))
+
+
+@pytest.fixture(scope="session")
+def lock(order: Order) -> Lock:
+    return order.lock
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return building.engine(request.config.getoption("--engine"))
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, order: Order) -> ImageRef:
+    found = engine.find(order.tag)
+    if found is None:
+        pytest.fail(f"no image {order.tag}: `cellar build --cell {order.recipe.cell.id}` makes it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def facts(engine: Engine, image: ImageRef, tmp_path_factory: pytest.TempPathFactory) -> ImageFacts:
+    """Return what the image is made of: its layers and settings."""
+    layout = tmp_path_factory.mktemp("saved") / "layout"
+    engine.save(image, into=layout)
+    return oci.read_image(layout)
+
+
+@pytest.fixture(scope="session")
+def run(engine: Engine, image: ImageRef) -> Run:
+    """Run a program in a fresh container without network, and return its stdout."""
+
+    def run(*argv: str, **options: object) -> str:
+        return engine.run(image, argv, RunOptions(**options))  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_only(engine: Engine) -> None:
+    if not isinstance(engine, DockerEngine):
+        pytest.skip(f"{engine.name} starts no container with a read-only root")
+
+
+@pytest.fixture(scope="session")
+def host(engine: Engine, image: ImageRef) -> Iterator[testinfra.host.Host]:
+    """Testinfra's view of one container of the image, which lives as long as the session."""
+    if isinstance(engine, DockerEngine):
+        with engine.lasting(image) as name:
+            yield testinfra.get_host(f"docker://root@{name}")
+    else:
+        name = process.run(["buildah", "from", "--pull-never", image.tag]).strip()
+        try:
+            yield testinfra.host.Host(_Buildah(name))
+        finally:
+            process.run(["buildah", "rm", name])
+
+
+class _Buildah(BaseBackend):  # type: ignore[misc]
+    """A working container of buildah, as testinfra's docker backend is for one of Docker."""
+
+    NAME = "buildah"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(self.name)
+
+    def run(self, command: str, *args: str, **_: object) -> CommandResult:
+        line = self.get_command(command, *args)
+        return self.run_local(
+            "buildah run --runtime runc --network none --user 0:0 %s -- /bin/sh -c %s",
+            self.name,
+            line,
+        )

@@ -1,0 +1,66 @@
+"""Everything works however it is started: by any shell and user, on a read-only root, offline."""
+
+from pathlib import Path
+
+import pytest
+
+from builder.commands.build import Order
+
+from .conftest import Run
+
+pytestmark = pytest.mark.level("L1")
+
+_IMPORTS = "import cv2, mmcv.ops, nuscenes, numpy, torch; print(torch.__version__)"
+_STRANGER = "12345:12345"
+_PLACES = "command -v python; command -v bevformer-eval"
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [("sh", "-c"), ("bash", "-c"), ("bash", "-lc"), ("env", "-i", "bash", "-lc")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("user", ["", "0:0", _STRANGER], ids=["own user", "root", "stranger"])
+def test_programs_are_found(shell: tuple[str, ...], user: str, order: Order, run: Run) -> None:
+    prefix = f"{order.recipe.image.prefix}/bin"
+    assert run(*shell, _PLACES, user=user).split() == [
+        f"{prefix}/python",
+        f"{prefix}/bevformer-eval",
+    ]
+
+
+@pytest.mark.usefixtures("read_only")
+def test_a_stranger_imports_everything_on_a_read_only_root(
+    order: Order, run: Run, record_property: pytest.RecordProperty
+) -> None:
+    options = {"user": _STRANGER, "read_only": True, "tmpfs": ("/tmp",)}  # noqa: S108
+    found = run("python", "-W", "error::RuntimeWarning", "-c", _IMPORTS, **options).strip()
+    record_property("seen", f"torch {found}")
+    assert found == str(order.recipe.cell.torch)
+
+
+def test_a_stranger_has_a_name_and_a_writable_home(run: Run) -> None:
+    script = "import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())"
+    assert run("python", "-c", script, user=_STRANGER).split() == ["cellar", "/tmp"]  # noqa: S108
+    assert run("sh", "-c", 'touch "$HOME/x" && echo ok', user=_STRANGER).strip() == "ok"
+
+
+def test_what_is_written_into_a_mount_belongs_to_the_caller(run: Run, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    run("touch", "/data/x", user=_STRANGER, mounts={tmp_path: "/data"}, writable={"/data"})
+    found = (tmp_path / "x").stat()
+    assert (found.st_uid, found.st_gid) == (12345, 12345)
+
+
+def test_the_evaluator_tells_its_options(run: Run) -> None:
+    assert "usage: bevformer-eval" in run("bevformer-eval", "--help", user=_STRANGER)
+
+
+def test_the_compilers_of_the_devel_image(order: Order, run: Run) -> None:
+    if order.target != "devel":
+        pytest.skip("the runtime image has no compiler")
+    assert "gcc" in run("sh", "-c", "gcc --version", user=_STRANGER)
+    if order.recipe.cell.cuda:
+        release = f"release {order.recipe.cell.cuda}"
+        for shell in (("sh", "-c"), ("bash", "-lc")):
+            assert release in run(*shell, "nvcc --version", user=_STRANGER)
