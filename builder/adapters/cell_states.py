@@ -16,13 +16,14 @@ def read_state(root: Path, image: str, cell: str) -> CellState:
     if not isinstance(head, Mapping):
         return CellState(rendered=_rendered(root, cell))
     unlocked = head.get("unlocked")
+    expected = _expected(_json(folder / "image.json"))
     return CellState(
         locked=True,
         quoted=sum(_quoted(_json(folder / name)) for name in _INPUTS),
         unlocked=len(unlocked) if isinstance(unlocked, list) else 0,
         rendered=_rendered(root, cell),
-        digest=_digest(_json(folder / "image.json")),
-        proofs=tuple(sorted(set(_proofs(root / "images" / image / "evidence", cell)))),
+        digest=next((digest for target, digest in expected if target == "runtime"), None),
+        proofs=tuple(sorted(set(_proofs(root / "images" / image / "evidence", cell, expected)))),
     )
 
 
@@ -38,19 +39,24 @@ def _quoted(value: object) -> int:
     return sum(_quoted(child) for child in value) if isinstance(value, list) else 0
 
 
-def _digest(document: object) -> str | None:
+def _expected(document: object) -> list[tuple[object, str]]:
     rows = document.get("expected") if isinstance(document, Mapping) else None
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, Mapping) and row.get("target") == "runtime":
-            return str(row.get("digest"))
-    return None
+    return [
+        (row.get("target"), str(row.get("digest")))
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, Mapping)
+    ]
 
 
-def _proofs(folder: Path, cell: str) -> Iterator[Proof]:
+def _proofs(folder: Path, cell: str, expected: list[tuple[object, str]]) -> Iterator[Proof]:
+    """Yield what was proven of the images that the lock expects; of others it proves nothing."""
+    digests = {digest for _, digest in expected}
     for path in sorted(folder.glob("*.json")):
         row = _json(path)
-        if isinstance(row, Mapping) and row.get("cell") == cell:
-            yield Proof(device=str(row.get("device")), level=str(row.get("level")))
+        if isinstance(row, Mapping) and row.get("cell") == cell and row.get("digest") in digests:
+            level = row.get("level")
+            if isinstance(level, str):
+                yield Proof(device=str(row.get("device")), level=level)
 
 
 def _json(path: Path) -> object:

@@ -129,10 +129,10 @@ class _Dumper(yaml.SafeDumper):
             _lay_out_rows(node, data)
         return node
 
-    def serialize(self, node: yaml.Node) -> None:
-        if isinstance(node, yaml.CollectionNode):  # the file itself
-            node.flow_style = False
-        super().serialize(node)
+    def represent(self, data: object) -> None:
+        node = self.represent_data(data)
+        vars(node)["flow_style"] = False  # the file itself
+        self.serialize(node)
 
 
 def _lay_out_rows(table: yaml.CollectionNode, rows: list[JSONValue]) -> None:

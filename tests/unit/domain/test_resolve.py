@@ -272,6 +272,16 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
         ),
         pytest.param(
             request(),
+            host("3.5 5.2", "580.65.06"),
+            HostError,
+            "cu130: torch 2.11.0 has sm_75 to sm_120 and no PTX, nothing for GPU (3.5)"
+            " and torch 2.11.0 has sm_75 to sm_120 and no PTX, nothing for GPU (5.2);"
+            " cpu runs here",
+            "CELL=cpu builds for the CPU",
+            id="no-cpu-in-silence-two-old-gpus",
+        ),
+        pytest.param(
+            request(),
             host("8.6", "390.157"),
             HostError,
             "cu130: driver 390.157 is older than 580.65.06, the oldest for CUDA 13.x;"
