@@ -8,6 +8,7 @@ import time
 from typing import Any, Dict, List, Sequence, Tuple
 
 from bevformer_eval.data.nuscenes import Dataset, Scene
+from bevformer_eval.errors import DataError
 from bevformer_eval.journal import Journal, Record
 from bevformer_eval.predict import Predictor, SceneResult
 from bevformer_eval.progress import Progress
@@ -81,7 +82,8 @@ def collect(
     for scene in dataset.scenes:
         record = journal.read(scene.token)
         if record is None:
-            raise RuntimeError(f"{scene.name} is not evaluated")
+            hint = f"remove {journal.folder}, or evaluate again with --fresh"
+            raise DataError(f"the record of {scene.name} is damaged", hint)
         records.append(record)
     results: Dict[str, List[Detection]] = {}
     for record in records:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
 from bevformer_eval.output import storage_errors, write_json
 
 Record = Dict[str, object]
+_END = b"}\n"  # how write_json ends a file
 
 
 class Journal:
@@ -40,8 +42,13 @@ class Journal:
         return record
 
     def finished(self, scene_token: str) -> bool:
-        """Say whether a scene is recorded."""
-        return self._file(scene_token).is_file()
+        """Say whether a scene is recorded, to the end of its file."""
+        try:
+            with self._file(scene_token).open("rb") as stream:
+                stream.seek(-len(_END), os.SEEK_END)
+                return stream.read() == _END
+        except OSError:  # absent, or shorter than any record
+            return False
 
     def write(self, scene_token: str, record: Record) -> None:
         """Record a finished scene."""

@@ -61,10 +61,18 @@ class Session:
     args: argparse.Namespace
     place: distributed.Place
     dataset: nuscenes.Dataset
-    devkit: Any
     model: Model
     journal: Journal
     golden: Optional[GoldenScenes] = None  # for --check-golden
+    _devkit: Optional[Any] = None
+
+    @property
+    def devkit(self) -> Any:  # noqa: ANN401 - NuScenes
+        """nuscenes-devkit's database, opened on demand: who only predicts needs none."""
+        if self._devkit is None:
+            folder = self.args.work_dir / "devkit" / f"rank{self.place.rank}"
+            self._devkit = metrics.open_devkit(self.dataset, folder)
+        return self._devkit
 
 
 def run(args: argparse.Namespace) -> None:
@@ -90,7 +98,6 @@ def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> S
         source = origin.open_data(args.data, args.work_dir)
     request = nuscenes.Request(args.version, args.split, args.partial or args.synthetic, args.infos)
     dataset = nuscenes.load(source, request, args.work_dir / "cache")
-    devkit = metrics.open_devkit(dataset, args.work_dir / "devkit" / f"rank{place.rank}")
     identity = {
         "version": dataset.version,
         "split": dataset.split,
@@ -99,7 +106,7 @@ def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> S
         "model": model.identity,
         "evaluator": __version__,
     }
-    return Session(args, place, dataset, devkit, model, Journal(args.work_dir, identity))
+    return Session(args, place, dataset, model, Journal(args.work_dir, identity))
 
 
 def _prepare_golden(session: Session) -> None:

@@ -147,6 +147,9 @@ def _scenes(source: Source, tables: Tables, infos: Optional[Path]) -> List[Scene
     scenes = []
     for row in tables["scene"]:
         name, token = str(row["name"]), str(row["token"])
+        if not by_scene[token]:
+            hint = "the tables are incomplete; unpack the metadata archive again"
+            raise DataError(f"{source.name}: {name} has no sample", hint)
         vectors = measured(name, by_scene[token])
         samples = [
             builder.sample(sample, name, vector) for sample, vector in zip(by_scene[token], vectors)

@@ -64,7 +64,8 @@ def synthesize(work_dir: Path, seed: int, scenes: int, samples: int) -> Source:
 
     root = work_dir / f"synthetic-{seed}-{scenes}x{samples}"
     if not root.is_dir():
-        say(f"writing {scenes * samples} synthetic samples to {root}")
+        if scenes > 0 and samples > 0:
+            say(f"writing {scenes * samples} synthetic samples to {root}")
         draft = root.with_name(f"{root.name}.{os.getpid()}.tmp")
         with storage_errors(root):
             write_scenes(draft, seed, scenes, samples)
