@@ -69,13 +69,14 @@ def _entry(name: str, epoch: int, kind: bytes) -> tarfile.TarInfo:
 
 def _members(deb: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     try:
-        archive = ArFile(str(deb))
-        part = next(part for part in archive.getmembers() if part.name.startswith("data.tar"))
-        with tarfile.open(fileobj=cast("IO[bytes]", part)) as data:
-            for member in data:
-                if path := _merged(member.name):
-                    source = data.extractfile(member) if member.isreg() else None
-                    yield _moved(member, path), source.read() if source else b""
+        with deb.open("rb") as file:
+            parts = ArFile(fileobj=file).getmembers()
+            part = next(part for part in parts if part.name.startswith("data.tar"))
+            with tarfile.open(fileobj=cast("IO[bytes]", part)) as data:
+                for member in data:
+                    if path := _merged(member.name):
+                        source = data.extractfile(member) if member.isreg() else None
+                        yield _moved(member, path), source.read() if source else b""
     except (ArError, StopIteration, tarfile.TarError, EOFError, OSError) as error:
         message = f"{deb.name}: not a readable Debian package: {error}"
         raise IntegrityError(message, hint="`cellar store verify --repair`") from error
