@@ -26,7 +26,8 @@ _TOOLS = PurePosixPath("/cellar/tools")
 _OPTIONS = (
     *("--quiet", "--no-config", "--allow-unsafe", "--strip-extras"),
     *("--no-header", "--no-emit-options", "--annotation-style=split", "--output-file=-"),
-    "--pip-args=--only-binary=:all: --disable-pip-version-check",
+    # fast-deps reads the metadata of a wheel, not all of it, where the index takes ranges.
+    "--pip-args=--only-binary=:all: --use-feature=fast-deps --disable-pip-version-check",
 )
 
 

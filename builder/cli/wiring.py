@@ -40,7 +40,7 @@ def definition(image_name: str, cell: Cell) -> Definition:
     """Return all that people wrote about one cell, from which its lock is made."""
     defined = image(image_name)
     folder = root() / "images" / image_name / "requirements"
-    requirements = files.read_requirements(folder, requirement_names(defined), cell=cell.id)
+    requirements = files.read_requirements(folder, requirement_names(defined, cell), cell=cell.id)
     return Definition(cell=cell, image=defined, requirements=requirements)
 
 

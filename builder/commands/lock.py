@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from builder.domain.artifact import Artifact
-from builder.domain.definition import PipLayerDefinition
 from builder.domain.lock_files import Reading
 from builder.domain.lock_problems import check
 from builder.domain.lockfile import Lock, PipLayer
@@ -114,19 +113,15 @@ def _compile(
     layers = {}
     for layer in definition.image.layers:
         with _step(progress, f"resolving the pip layer {layer.name}"):
-            text = resolver.compile(layer.name, _requirements(definition, layer), decided)
-        found = pins(text)
+            asked = "".join(f"{line}\n" for line in definition.layer(layer))
+            text = resolver.compile(layer.name, asked, decided)
+        found = (*pins(text), *definition.unresolved(layer))
         layers[layer.name] = tuple(pin for pin in found if pin.name not in taken)
         taken |= {pin.name: pin for pin in found}
         decided = definition.constraints + "".join(
             f"{pin.name}=={pin.version}\n" for pin in sorted(taken.values(), key=_by_name)
         )
     return layers
-
-
-def _requirements(definition: Definition, layer: PipLayerDefinition) -> str:
-    file = layer.requirements.rpartition("/")[2]
-    return "".join(f"{line}\n" for line in definition.names(file))
 
 
 def _by_name(pin: Pin) -> str:

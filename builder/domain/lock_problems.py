@@ -37,8 +37,14 @@ def cell_digest(cell: Cell, image: ImageDefinition, requirements: Mapping[str, s
         "epoch": image.epoch,
         "not_after": image.not_after,
         "layers": [layer.name for layer in image.layers],
-        "sources": {name: source.commit for name, source in image.sources.items()},
-        "requirements": {file: names(text, python=python) for file, text in requirements.items()},
+        "sources": {
+            name: source.commit for name, source in image.sources.items() if cell.holds_upstream
+        },
+        "requirements": {
+            file: listed
+            for file, text in requirements.items()
+            if (listed := names(text, python=python))
+        },
     }
     text = json.dumps(definition, sort_keys=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -13,15 +13,18 @@ from packaging.utils import (
 from packaging.version import Version
 
 from builder.domain.artifact import Artifact, ArtifactKind
-from builder.domain.definition import ImageDefinition
+from builder.domain.definition import ImageDefinition, PipLayerDefinition
 from builder.domain.lock_problems import cell_digest
 from builder.domain.matrix import Cell
-from builder.domain.requirement_files import Pin, names
+from builder.domain.requirement_files import Pin, names, pins
 from builder.domain.wheel_tags import Candidate, best_wheel
 from builder.errors import DataError
 
 DEB_GROUPS = ("essential", "base", "toolchain")
 SOURCES = "sources.in"
+UPSTREAM = "upstream.in"
+UNRESOLVED = "unresolved.in"
+RUNTIME = "runtime"  # the layer that the lists UPSTREAM and UNRESOLVED join
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 
 
@@ -47,6 +50,15 @@ class Definition:
         """Return the packages of each group, in the order of installation."""
         return {group: self.names(f"{group}.apt") for group in DEB_GROUPS}
 
+    def layer(self, layer: PipLayerDefinition) -> tuple[str, ...]:
+        """Return what is asked for in a pip layer."""
+        own = self.names(layer.requirements.rpartition("/")[2])
+        return (*own, *self.names(UPSTREAM)) if layer.name == RUNTIME else own
+
+    def unresolved(self, layer: PipLayerDefinition) -> tuple[Pin, ...]:
+        """Return what joins a pip layer as it is, without being resolved."""
+        return pins("\n".join(self.names(UNRESOLVED))) if layer.name == RUNTIME else ()
+
     @property
     def sources(self) -> Mapping[str, Version]:
         """Return the distributions that are compiled from their sdist."""
@@ -65,10 +77,11 @@ class Definition:
         )
 
 
-def requirement_names(image: ImageDefinition) -> tuple[str, ...]:
-    """Return the names of the requirement lists of an image, by which a Definition holds them."""
+def requirement_names(image: ImageDefinition, cell: Cell) -> tuple[str, ...]:
+    """Return the names of the lists that a cell is made from, by which a Definition holds them."""
     layers = (layer.requirements.rpartition("/")[2] for layer in image.layers)
-    return (*(f"{group}.apt" for group in DEB_GROUPS), *layers, SOURCES)
+    lists = (SOURCES, UNRESOLVED, *([UPSTREAM] if cell.holds_upstream else []))
+    return (*(f"{group}.apt" for group in DEB_GROUPS), *layers, *lists)
 
 
 def requirement_file(name: str, cell: str, present: Iterable[str]) -> str:
