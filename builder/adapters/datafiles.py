@@ -9,7 +9,8 @@ from builder.adapters.yaml_files import Document
 from builder.domain import decode
 from builder.domain.cell_faults import cell_faults
 from builder.domain.definition import ImageDefinition
-from builder.domain.documents import ImageDocument
+from builder.domain.documents import EditsDocument, ImageDocument
+from builder.domain.edits import Edit, edit_faults
 from builder.domain.fault import Fault, field_name
 from builder.domain.matrix import Matrix
 from builder.domain.sound_part import sound_part
@@ -42,6 +43,22 @@ def load_image(path: Path) -> ImageDefinition:
     found = schemas.faults(document, "image")
     _refuse(document, [*found, *_other_name(document, "name"), *_layers(document)])
     return decode.image(cast("ImageDocument", document.value))
+
+
+def load_edits(path: Path, image: ImageDefinition, matrix: Matrix) -> tuple[Edit, ...]:
+    """Read an edits.yaml; all its faults come in one DataError, each by file, line and field.
+
+    An image without the file has no edits.
+    """
+    if not path.exists():
+        return ()
+    document = yaml_files.read(path)
+    _refuse(document, schemas.faults(document, "edits"))
+    edits = decode.edits(cast("EditsDocument", document.value))
+    packages = {name for cell in matrix.cells for name in cell.packages}
+    cells = [cell.id for cell in matrix.cells]
+    _refuse(document, edit_faults(edits, {*image.sources, *packages}, cells))
+    return edits
 
 
 def format_file(path: Path) -> bool:

@@ -135,6 +135,14 @@ class _Dumper(yaml.SafeDumper):
         self.serialize(node)
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    """Write a text of several lines as it stands, where YAML can."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def _lay_out_rows(table: yaml.CollectionNode, rows: list[JSONValue]) -> None:
     for child, row in zip(table.value, rows, strict=True):
         if isinstance(row, dict):

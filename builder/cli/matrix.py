@@ -61,7 +61,8 @@ def execute(args: argparse.Namespace) -> int:
         return _format(folder)
     matrix = datafiles.load_matrix(folder / "matrix.yaml")
     if args.check:
-        datafiles.load_image(folder / "image.yaml")
+        image = datafiles.load_image(folder / "image.yaml")
+        datafiles.load_edits(folder / "edits.yaml", image, matrix)
         return 0
     if args.github:
         print(json.dumps(command.include_list(matrix)))  # noqa: T201
@@ -85,9 +86,9 @@ def reports_for(matrix: Matrix, host: Host) -> tuple[command.CellReport, ...]:
 
 
 def _format(folder: Path) -> int:
-    for name in ("matrix.yaml", "image.yaml"):
-        if datafiles.format_file(folder / name):
-            wiring.progress().say(f"rewrote {name}")
+    for path in sorted(folder.glob("*.yaml")):
+        if datafiles.format_file(path):
+            wiring.progress().say(f"rewrote {path.name}")
     return 0
 
 

@@ -13,10 +13,12 @@ from builder.domain.definition import (
 from builder.domain.documents import (
     BaseDocument,
     CellDocument,
+    EditsDocument,
     ImageDocument,
     MatrixDocument,
     ToolkitDocument,
 )
+from builder.domain.edits import Edit
 from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
 from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, Toolkit
@@ -60,6 +62,23 @@ def image(document: ImageDocument) -> ImageDefinition:
         layers=tuple(PipLayerDefinition(**row) for row in document["layers"]),
         sources={name: SourceDefinition(**row) for name, row in document["sources"].items()},
         weights={name: WeightsDefinition(**row) for name, row in document["weights"].items()},
+    )
+
+
+def edits(document: EditsDocument) -> tuple[Edit, ...]:
+    """Read the edits of a document that is valid under edits.schema.json."""
+    return tuple(
+        Edit(
+            source=row["source"],
+            file=row["file"],
+            find=row["find"],
+            replace=row["replace"],
+            count=row["count"],
+            why=row["why"],
+            until=row["until"],
+            cells=tuple(row["cells"]),
+        )
+        for row in document["edits"]
     )
 
 

@@ -169,3 +169,22 @@ class ImageDocument(TypedDict):
     layers: list[LayerDocument]
     sources: Mapping[str, SourceDocument]
     weights: Mapping[str, WeightsDocument]
+
+
+class EditDocument(TypedDict):
+    """One row of `edits` in edits.yaml."""
+
+    source: str
+    file: str
+    find: str
+    replace: str
+    count: int
+    why: str
+    until: str
+    cells: list[str]
+
+
+class EditsDocument(TypedDict):
+    """A whole edits.yaml."""
+
+    edits: list[EditDocument]

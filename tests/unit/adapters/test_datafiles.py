@@ -10,6 +10,7 @@ import yaml
 from builder.adapters import datafiles
 from builder.adapters.schemas import validator
 from builder.adapters.yaml_files import canonical, header, read
+from builder.domain.edits import Edit
 from builder.errors import DataError, UsageError
 
 IMAGES = Path(__file__).parents[3] / "images"
@@ -57,7 +58,7 @@ def objects(schema: object) -> list[Mapping[str, object]]:
     return []
 
 
-@pytest.mark.parametrize("name", ["matrix", "image", "cells", "doctor"])
+@pytest.mark.parametrize("name", ["matrix", "image", "edits", "cells", "doctor"])
 def test_schemas_are_valid_and_closed(name: str) -> None:
     validator(name).check_schema(validator(name).schema)
     every = objects(validator(name).schema)
@@ -156,6 +157,105 @@ def test_a_file_with_faults_of_yaml_is_not_rewritten(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a stands twice"):
         datafiles.format_file(path)
     assert path.read_text() == "a: 1\na: 2\n"
+
+
+EDITS = """\
+schema: 1
+edits:
+- source: upstream
+  file: pkg/a.py
+  find: |-
+    import a
+    import b
+  replace: import b
+  count: 1
+  why: a is gone
+  until: upstream drops it
+  cells: [cu111]
+"""
+
+
+def load_edits(folder: Path, text: str) -> tuple[Edit, ...]:
+    (folder / "edits.yaml").write_text(text)
+    image = datafiles.load_image(folder / "image.yaml")
+    matrix = datafiles.load_matrix(folder / "matrix.yaml")
+    return datafiles.load_edits(folder / "edits.yaml", image, matrix)
+
+
+def test_edits_are_read_and_canonical(folder: Path) -> None:
+    (found,) = load_edits(folder, EDITS)
+    assert (found.file, found.find, found.cells) == ("pkg/a.py", "import a\nimport b", ("cu111",))
+    assert not datafiles.format_file(folder / "edits.yaml")
+
+
+def test_an_image_without_edits_has_none(folder: Path) -> None:
+    image = datafiles.load_image(folder / "image.yaml")
+    matrix = datafiles.load_matrix(folder / "matrix.yaml")
+    assert datafiles.load_edits(folder / "edits.yaml", image, matrix) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        pytest.param(
+            "file: pkg/a.py",
+            "file: ../a.py",
+            [
+                (
+                    "small/edits.yaml:4: edits[0].file must be a path inside the source, without"
+                    " . or .., not '../a.py'"
+                )
+            ],
+            id="outside",
+        ),
+        pytest.param(
+            "  until: upstream drops it\n  cells: [cu111]\n",
+            "  untl: never\n  cells: []\n",
+            ["small/edits.yaml:11: edits[0].untl is no field here; did you mean until?"],
+            id="mistyped",
+        ),
+        pytest.param(
+            "cells: [cu111]",
+            "cells: [cu112]",
+            [
+                (
+                    "small/edits.yaml:12: edits[0].cells names 'cu112', no cell of the matrix;"
+                    " did you mean cu111?"
+                )
+            ],
+            id="cell",
+        ),
+        pytest.param(
+            "source: upstream",
+            "source: xyz",
+            [
+                (
+                    "small/edits.yaml:3: edits[0].source is 'xyz', no source of the image;"
+                    " known are detectron2, mmcv-full, mmdet3d, upstream"
+                )
+            ],
+            id="source",
+        ),
+        pytest.param(
+            "  find: |-\n    import a\n    import b\n",
+            "  find: import b\n",
+            [
+                (
+                    "small/edits.yaml:6: edits[0].replace is the text that is found:"
+                    " nothing would change"
+                )
+            ],
+            id="nothing-changes",
+        ),
+    ],
+)
+def test_every_fault_of_the_edits_is_named(
+    folder: Path, old: str, new: str, faults: Sequence[str]
+) -> None:
+    assert old in EDITS
+    with pytest.raises(DataError) as caught:
+        load_edits(folder, EDITS.replace(old, new))
+    assert str(caught.value).splitlines() == faults
 
 
 ROWS: Sequence[object] = [
