@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.adapters import process
 from builder.adapters.environment import variables
-from builder.domain.host_plan import DOCKER_SUITE, PACKAGES, EngineName, HostPlan, HostState
+from builder.domain.host_plan import DOCKER_SUITE, PACKAGES, EngineName, HostPlan, HostState, plan
 from builder.errors import CellarError, EngineError, HostError, NetworkError
 
 _DAEMON_CONFIG = Path("/etc/docker/daemon.json")
@@ -20,35 +20,41 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _START_LIMIT_S = 60
 
 
-def read_state() -> HostState:
-    """Look at PATH, the Docker daemon and apt; nothing is changed."""
+def prepare(engine: EngineName, say: Callable[[str], None]) -> None:
+    """Install and start what `engine` lacks here, after saying so; a HostError where it cannot."""
+    carry_out(plan(engine, read_state(engine)), say)
+
+
+def read_state(engine: EngineName) -> HostState:
+    """Look at PATH, the Docker daemon and, where `engine` lacks something, at apt."""
     programs = ("docker", "dockerd", "buildah", "runc")
     installed = {name for name in programs if shutil.which(name, path=_admin_path())}
     if "docker" in installed and _succeeds(["docker", "buildx", "version"]):
         installed.add("buildx")
     answers = "docker" in installed and _succeeds(["docker", "info"])
+    ready = answers if engine is EngineName.DOCKER else {"buildah", "runc"} <= installed
     return HostState(
         root=os.geteuid() == 0,
         installed=frozenset(installed),
         daemon_answers=answers,
         containerd_store=answers and "io.containerd.snapshotter" in _driver_status(),
-        available=_available() if shutil.which("apt-get") else None,
+        available=None if ready or not shutil.which("apt-get") else _available(),
         debian_suite=_debian_suite(),
     )
 
 
-def carry_out(plan: HostPlan, say: Callable[[str], None]) -> None:
-    """Do what `plan` says, telling each step through `say` before it is done."""
-    if plan.empty:
+def carry_out(steps: HostPlan, say: Callable[[str], None]) -> None:
+    """Do what `steps` says, telling each step through `say` before it is done."""
+    if steps.empty:
         return
-    say(f"{plan.engine} is not ready on this host; Cellar will now:")
-    for sentence in plan.sentences():
+    say(f"{steps.engine} is not ready on this host; Cellar will now:")
+    for sentence in steps.sentences():
         say(f"  - {sentence}")
-    if plan.add_suite:
-        _add_suite(plan.add_suite)
-    if plan.packages:
-        _install(plan, say)
-    if plan.start_daemon:
+    if steps.add_suite:
+        _add_suite(steps.add_suite)
+    if steps.packages:
+        _install(steps, say)
+    if steps.start_daemon:
         _start_docker(say)
 
 
@@ -115,17 +121,17 @@ def _debian_mirror() -> str:
     raise HostError(message, hint="add one under /etc/apt/sources.list.d, then run again")
 
 
-def _install(plan: HostPlan, say: Callable[[str], None]) -> None:
+def _install(steps: HostPlan, say: Callable[[str], None]) -> None:
     env = {**variables(), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     try:
         process.stream(["apt-get", "update"], lambda _: None, env=env)
         process.stream(
-            ["apt-get", "install", "-y", "--no-install-recommends", *plan.packages],
+            ["apt-get", "install", "-y", "--no-install-recommends", *steps.packages],
             lambda line: say(f"  {line}") if line.startswith(("Get:", "Setting up")) else None,
             env=env,
         )
     except process.ToolError as error:
-        message = f"apt could not install {' '.join(plan.packages)}: {error.tail.splitlines()[-1]}"
+        message = f"apt could not install {' '.join(steps.packages)}: {error.tail.splitlines()[-1]}"
         raise NetworkError(message, hint=error.hint) from error
 
 

@@ -18,7 +18,7 @@ def execute(args: argparse.Namespace) -> int:
     """Show the plan, carry it out with --install; 0 when the engine is ready."""
     progress = wiring.progress()
     engine = EngineName(args.engine)
-    steps = plan(engine, host_install.read_state())
+    steps = plan(engine, host_install.read_state(engine))
     if steps.empty:
         progress.say(f"{engine} is ready")
         return 0

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 
 from rich.filesize import decimal
 
-from builder.adapters import evidence_files
+from builder.adapters import evidence_files, host_install
 from builder.cli import build as build_verb
 from builder.cli import building, selection, storage, verify, wiring
 from builder.commands.build import Order, Tools, key_of
 from builder.commands.fetch import Wish, fetch
 from builder.domain.evidence import document
+from builder.domain.host_plan import EngineName
 
 _NEXT = {
     "docker": "docker run --rm {tag} bevformer-eval --synthetic",
@@ -31,6 +32,7 @@ def execute(args: argparse.Namespace) -> int:
     say = wiring.progress().say
     for warning in chosen.warnings:
         say(f"warning: {warning}")
+    host_install.prepare(EngineName(args.engine), say)
     order = building.order(chosen, target=args.target)
     tools = building.tools(args.engine, building.work_folder(order, args.engine))
     evidence = _proved_before(order, tools)
