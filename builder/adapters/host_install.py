@@ -32,7 +32,8 @@ def read_state(engine: EngineName) -> HostState:
     if "docker" in installed and _succeeds(["docker", "buildx", "version"]):
         installed.add("buildx")
     answers = "docker" in installed and _succeeds(["docker", "info"])
-    ready = answers if engine is EngineName.DOCKER else {"buildah", "runc"} <= installed
+    needed = {"docker", "buildx"} if engine is EngineName.DOCKER else {"buildah", "runc"}
+    ready = needed <= installed and (answers or engine is EngineName.BUILDAH)
     return HostState(
         root=os.geteuid() == 0,
         installed=frozenset(installed),
@@ -76,6 +77,14 @@ def _driver_status() -> str:
 
 
 def _available() -> frozenset[str]:
+    found = _candidates()
+    if not found and os.geteuid() == 0:  # a fresh machine has no package lists yet
+        process.run(["apt-get", "update"])
+        found = _candidates()
+    return found
+
+
+def _candidates() -> frozenset[str]:
     names = sorted({name for group in PACKAGES.values() for name in group})
     policy = process.run(["apt-cache", "policy", *names], env={**variables(), "LC_ALL": "C"})
     found, current = set(), ""
