@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from iced_x86 import Decoder
+from iced_x86 import Code, Decoder
 
-from builder.adapters.code_map import INDEX, CodeMap
+from builder.adapters.code_map import CodeMap
 from builder.adapters.elf import U64, ElfFile
 from builder.adapters.elf_tables import gather
 from builder.adapters.instruction_set import BITS_BY_CODE, NOTABLE_CODES
+from builder.adapters.regions import INDEX
+from builder.domain.audit import features
 
 _CHUNK = 4 << 20
 _BITS = 64
@@ -33,6 +35,7 @@ class _Task:
     size: int
     starts: U64
     ends: U64
+    stops: U64
     first: int
     code: Spans
     memory: Spans
@@ -40,9 +43,9 @@ class _Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over all code found; `sources` are regions, `targets` addresses."""
+    """What one pass over all code found; `sources` are functions, `targets` addresses."""
 
-    bits: npt.NDArray[np.int64]
+    bits: npt.NDArray[np.int64]  # by function
     sources: INDEX
     targets: U64
     kinds: npt.NDArray[np.uint8]
@@ -57,34 +60,43 @@ def survey(elf: ElfFile, code: CodeMap, pool: Executor | None) -> Survey:
     tasks = list(_tasks(elf, code))
     results = list(map(_decode, tasks) if pool is None else pool.map(_decode, tasks))
     empty = np.empty(0, dtype=np.int64)
-    bits = np.zeros(len(code.starts), dtype=np.int64)
+    bits = np.zeros(len(code.regions), dtype=np.int64)
     for task, result in zip(tasks, results, strict=True):
         bits[task.first : task.first + len(task.starts)] = result[0]
+    sources = np.concatenate([empty, *(result[1] for result in results)])
     return Survey(
-        bits=bits,
-        sources=np.concatenate([empty, *(result[1] for result in results)]),
+        bits=_by_function(code, bits),
+        sources=code.places[sources],
         targets=np.concatenate([empty.astype(np.uint64), *(result[2] for result in results)]),
         kinds=np.concatenate([empty.astype(np.uint8), *(result[3] for result in results)]),
     )
 
 
+def _by_function(code: CodeMap, bits: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if not len(bits):
+        return bits
+    first = np.flatnonzero(np.diff(code.places, prepend=-1))
+    return np.bitwise_or.reduceat(bits, first)
+
+
 def _tasks(elf: ElfFile, code: CodeMap) -> Iterator[_Task]:
+    cut = code.regions
     for section in elf.code:
-        first, last = np.searchsorted(code.starts, [section.address, section.end])
+        first, last = np.searchsorted(cut.starts, [section.address, section.end])
         while first < last:
-            limit = code.starts[first] + np.uint64(_CHUNK)
-            stop = max(int(np.searchsorted(code.starts, limit)), first + 1)
+            limit = cut.starts[first] + np.uint64(_CHUNK)
+            stop = max(int(np.searchsorted(cut.starts, limit)), first + 1)
             stop = min(stop, int(last))
-            begin, end = int(code.starts[first]), int(code.ends[stop - 1])
+            chosen = slice(int(first), stop)
+            begin, end = int(cut.starts[first]), int(cut.ends[stop - 1])
             yield _Task(
                 path=elf.path,
                 offset=section.offset + begin - section.address,
                 address=begin,
                 size=end - begin,
-                starts=np.where(
-                    code.data[first:stop], code.ends[first:stop], code.starts[first:stop]
-                ),
-                ends=code.ends[first:stop],
+                starts=cut.starts[chosen],
+                ends=np.where(cut.data[chosen], cut.starts[chosen], cut.ends[chosen]),
+                stops=cut.stops[chosen],
                 first=int(first),
                 code=tuple((s.address, s.end) for s in elf.code),
                 memory=tuple((s.address, s.end) for s in elf.memory),
@@ -105,11 +117,24 @@ def _decode(task: _Task) -> tuple[npt.NDArray[np.int64], INDEX, U64, npt.NDArray
             found = 0
             for code in notable:
                 found |= BITS_BY_CODE[code]
+            if found & features.NOT_CODE:
+                found = _look_again(task, data, place, found)
             bits[place] = found
     padded = b"\x90" + data + bytes(_LONGEST_OPERAND)  # so that both ends are looked at too
     at, targets, kinds = _references(task, np.frombuffer(padded, dtype=np.uint8))
     sources = np.searchsorted(task.starts, at, side="right").astype(np.int64) - 1 + task.first
     return bits, sources, targets, kinds
+
+
+def _look_again(task: _Task, data: bytes, place: int, found: int) -> int:
+    """Take NOT_CODE back where only the padding behind a function's end is no instruction."""
+    start, stop, end = (
+        int(part[place]) - task.address for part in (task.starts, task.stops, task.ends)
+    )
+    if stop >= end:
+        return found
+    codes = set(map(_CODE_OF, Decoder(_BITS, data[start:stop])))
+    return found & ~features.NOT_CODE if Code.INVALID not in codes else found
 
 
 def _references(task: _Task, data: npt.NDArray[np.uint8]) -> tuple[U64, U64, npt.NDArray[np.uint8]]:

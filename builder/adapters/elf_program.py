@@ -20,8 +20,8 @@ def build_program(elf: ElfFile, code: CodeMap, found: Survey) -> Program:
     islands = (found.bits & features.above(IsaLevel.V1)) != 0
     return Program(
         bits=found.bits.tolist(),
-        known=code.known.tolist(),
-        sizes=(code.ends - code.starts).tolist(),
+        known=code.functions.known.tolist(),
+        sizes=(code.functions.stops - code.functions.starts).tolist(),
         in_tables=_in_tables(elf, code, islands),
         exported=_exported(code, islands),
         starts=_starts(elf, code),

@@ -10,10 +10,7 @@ from iced_x86 import (
     Formatter,
     FormatterSyntax,
     Instruction,
-    InstructionInfoFactory,
-    OpAccess,
     OpKind,
-    Register,
 )  # fmt: skip
 
 from builder.adapters import elf_tables
@@ -22,13 +19,14 @@ from builder.adapters.disassembler import Survey
 from builder.adapters.elf import ElfFile
 from builder.adapters.instruction_set import BITS_BY_CODE
 from builder.adapters.references import connect
+from builder.adapters.stores import StoreReader
 from builder.domain.audit.program import Body, Label, Site
 
 _BRANCHES = (
     FlowControl.CALL, FlowControl.UNCONDITIONAL_BRANCH, FlowControl.CONDITIONAL_BRANCH,
 )  # fmt: skip
+_ADDRESS_LOADS = (Code.MOV_R32_IMM32, Code.MOV_RM64_IMM32)
 _INDIRECT = (FlowControl.INDIRECT_CALL, FlowControl.INDIRECT_BRANCH)
-_WRITES = (OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE)
 _WEAK = 2
 
 
@@ -39,11 +37,12 @@ class ElfFunctions:
         self._elf = elf
         self._code = code
         self._slots = _slot_table(code)
+        self._fixed = elf.head.kind == "ET_EXEC"  # addresses are known when it is linked
         self._units = elf_tables.units(code.symbols)
         self._references = connect(code, found)
         self._formatter = Formatter(FormatterSyntax.GAS)
         self._formatter.rip_relative_addresses = True
-        self._factory = InstructionInfoFactory()
+        self._stores = StoreReader(elf, {slot: target for slot, (target, _) in self._slots.items()})
         self.body = lru_cache(maxsize=65536)(self._body)
         self.label = lru_cache(maxsize=65536)(self._label)
 
@@ -67,9 +66,14 @@ class ElfFunctions:
         """Return the functions that may have the data at `address` as an operand."""
         return self._references.users(address)
 
+    def writes(self, index: int) -> frozenset[int]:
+        """Return the addresses of writable data that one function stores to."""
+        start, end = int(self._code.functions.starts[index]), int(self._code.functions.ends[index])
+        return self._stores.read(start, end)
+
     def _label(self, index: int) -> Label:
-        row, table = int(self._code.rows[index]), self._code.symbols
-        address = int(self._code.starts[index])
+        row, table = int(self._code.functions.rows[index]), self._code.symbols
+        address = int(self._code.functions.starts[index])
         if row < 0:
             return Label(symbol="", unit="", address=address)
         symbol = table.rows[row]
@@ -84,11 +88,10 @@ class ElfFunctions:
         )
 
     def _body(self, index: int) -> Body:
-        start, end = int(self._code.starts[index]), int(self._code.ends[index])
+        start, end = int(self._code.functions.starts[index]), int(self._code.functions.ends[index])
         decoder = Decoder(64, self._elf.bytes_at(start, end - start), ip=start)
         calls: set[int] = set()
         takes: set[int] = set()
-        writes: set[int] = set()
         imports: set[str] = set()
         sites: list[Site] = []
         for instruction in decoder:
@@ -104,14 +107,13 @@ class ElfFunctions:
                 target = instruction.ip_rel_memory_address
                 if flow in _INDIRECT:
                     self._through(target, calls, imports)
-                elif instruction.code in (Code.LEA_R64_M, Code.LEA_R32_M):
-                    self._take(target, takes, writes)
                 else:
-                    self._touch(instruction, target, takes, writes)
+                    self._take(self._slots.get(target, (target, 0))[0], takes)
+            elif instruction.code in _ADDRESS_LOADS and self._fixed:
+                self._take(instruction.immediate(1), takes)
         return Body(
             calls=frozenset(calls),
             takes=frozenset(takes),
-            writes=frozenset(writes),
             imports=frozenset(imports),
             sites=tuple(sites),
         )
@@ -128,8 +130,8 @@ class ElfFunctions:
         if slot is not None:
             self._through(slot, calls, imports)
             return
-        at = int(np.searchsorted(self._code.starts, target, side="right")) - 1
-        if at >= 0 and target < int(self._code.ends[at]):
+        at = self._code.around(target)
+        if at >= 0:
             calls.add(at)  # a jump into the midst of a function (its .cold part) counts too
 
     def _through(self, slot: int, calls: set[int], imports: set[str]) -> None:
@@ -142,30 +144,11 @@ class ElfFunctions:
             table = self._code.dynamic
             imports.add(self._elf.text_at(table.names_at + int(table.rows["name"][symbol])))
 
-    def _take(self, target: int, takes: set[int], writes: set[int]) -> None:
+    def _take(self, target: int, takes: set[int]) -> None:
+        """Note the address of a function, taken by LEA or loaded from the GOT."""
         index = self._region(target)
         if index >= 0:
             takes.add(index)
-        elif self._is_memory(target):
-            writes.add(target)
-
-    def _touch(
-        self, instruction: Instruction, target: int, takes: set[int], writes: set[int]
-    ) -> None:
-        pointed, _ = self._slots.get(target, (0, 0))
-        if pointed:  # the GOT holds the address of a function or of data
-            self._take(pointed, takes, writes)
-        elif self._is_memory(target) and self._access(instruction) in _WRITES:
-            writes.add(target)
-
-    def _access(self, instruction: Instruction) -> int:
-        for used in self._factory.info(instruction).used_memory():
-            if used.base in (Register.RIP, Register.NONE):
-                return int(used.access)
-        return int(OpAccess.NONE)
-
-    def _is_memory(self, address: int) -> bool:
-        return any(s.address <= address < s.end for s in self._elf.memory)
 
 
 def _slot_table(code: CodeMap) -> dict[int, tuple[int, int]]:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from builder.adapters.code_map import INDEX, CodeMap
+from builder.adapters.code_map import CodeMap
 from builder.adapters.disassembler import CALL, LOAD, SLOT, TAKE, Survey
 from builder.adapters.elf import U64
+from builder.adapters.regions import INDEX
 
 _IMMEDIATES = (0, 1, 2, 4)  # bytes that may stand between a displacement and the next instruction
 
@@ -58,7 +59,7 @@ class References:
 
 def connect(code: CodeMap, found: Survey) -> References:
     """Resolve the survey's targets to functions, through PLT entries and GOT slots."""
-    count = len(code.starts)
+    count = len(code.functions)
     found = _without_stubs(code, found)
     sources, targets = _calls(code, found)
     callees = Rows.group(sources, targets, count)

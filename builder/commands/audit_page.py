@@ -153,7 +153,7 @@ def _evidence(judged: LevelJudgement | None) -> list[tuple[str, str, int, str]]:
 def _function_row(file: FileAudit, finding: Finding, demangle: Demangle) -> FunctionRow:
     way = finding.signal.meaning
     if finding.reached_from:
-        way += f", from {name_of(finding.reached_from[0], demangle)}"
+        way += f", from {name_of(finding.reached_from[-1], demangle)}"
     return FunctionRow(
         slug=slug(finding.verdict),
         verdict=finding.verdict.value,

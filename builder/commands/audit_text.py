@@ -103,7 +103,7 @@ def _finding(finding: Finding, demangle: Demangle) -> Iterator[str]:
         parts.append(f"{finding.address:#x}: {finding.instruction}")
     way = finding.signal.meaning
     if finding.reached_from:
-        way += f", from {name_of(finding.reached_from[0], demangle)}"
+        way += f", from {name_of(finding.reached_from[-1], demangle)}"
     parts.append(way + (f" and {finding.callers - 1} more" if finding.callers > 1 else ""))
     if finding.leaked:
         parts.append("an inline function that leaked from a unit compiled for the ISA")

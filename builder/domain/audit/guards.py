@@ -32,7 +32,7 @@ class Guards:
             if bits & features.ASKS_CPU and program.known[place]
         }  # fmt: skip
         reading: set[int] = set()
-        for address in {address for index in asking for address in reader.body(index).writes}:
+        for address in {address for index in asking for address in reader.writes(index)}:
             users = reader.users(address)
             if len(users) < _MANY_USERS:
                 reading.update(users)

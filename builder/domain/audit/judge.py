@@ -14,6 +14,7 @@ from builder.domain.audit.verdicts import AuditVerdict, Finding, Signal
 from builder.domain.isa import IsaLevel
 
 _NEIGHBOURS = 8  # on each side
+_FEWEST = 4
 _DENSE = 0.4  # of them above the level: the stretch comes from a unit compiled for the ISA
 
 _VERDICTS = {
@@ -56,7 +57,7 @@ class LevelJudgement:
 @dataclass(frozen=True, slots=True)
 class _Way:
     signal: Signal
-    caller: int | None = None
+    callers: tuple[int, ...] = ()  # from where the way begins to the last one
 
     @property
     def verdict(self) -> AuditVerdict:
@@ -165,10 +166,10 @@ class Bench:
             yield _Way(Signal.NOT_CODE)
         for caller in self.reader.callers(index):
             if not self.over[caller]:
-                yield _Way(self._call_signal(caller, index), caller)
+                yield _Way(self._call_signal(caller, index), (caller,))
         for taker in self.reader.takers(index):
             if not self.over[taker] and taker != index:
-                yield _Way(self._take_signal(taker), taker)
+                yield _Way(self._take_signal(taker), (taker,))
         if index in program.in_tables:
             yield _Way(Signal.TABLE)
         if index in program.exported and not self._belongs(index):
@@ -213,7 +214,8 @@ class Bench:
         low = max(0, index - _NEIGHBOURS)
         high = min(len(self.over), index + _NEIGHBOURS + 1)
         near = self._before[high] - self._before[low] - self.over[index]
-        return near >= _DENSE * (high - low - 1) > 0 or self._named(index)
+        dense = near >= max(_DENSE * (high - low - 1), _FEWEST)
+        return dense or self._named(index)
 
     def _named(self, index: int) -> bool:
         """Say whether the name promises what the code needs, in a file that asks the CPU."""
@@ -254,7 +256,7 @@ class Bench:
             needs=features.names_of(self.program.bits[index] & self.mask),
             instruction=site.text if site else "",
             address=site.address if site else label.address,
-            reached_from=() if way.caller is None else (self.reader.label(way.caller),),
+            reached_from=tuple(self.reader.label(caller) for caller in way.callers),
             leaked=label.weak and self._belongs(index),
             callers=self._callers(index),
         )

@@ -36,6 +36,8 @@ _INTEL: dict[IsaLevel | None, tuple[str, ...]] = {
     IsaLevel.V4: ("z0", "k0"),
     None: ("b3",),
 }
+# What a dispatcher calls the variant that needs nothing.
+_PLAIN = ("sse2", "sse", "default", "generic", "baseline", "scalar", "def", "x86_64")
 _SHORT = {token: level for level, tokens in _INTEL.items() for token in tokens}
 _LONG = {token: level for level, tokens in _TOKENS.items() for token in tokens}
 _LEVEL_OF = _LONG | _SHORT
@@ -51,6 +53,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 _ANY = _pattern()
+_BASE = re.compile(rf"(?<![a-z])(?:{'|'.join(_PLAIN)})(?![a-z])", re.IGNORECASE)
 _IN_UNITS = re.compile(r"avx512(?:vnni)?|avx2?|ssse3|sse4[._]?[12]?|sse3")
 
 
@@ -79,4 +82,4 @@ def unit_promises(unit: str, level: IsaLevel | None) -> bool:
 
 def stem(symbol: str) -> str:
     """Return the symbol without its ISA tokens and the digits that count their length."""
-    return re.sub(r"\d+", "", _ANY.sub("", symbol))
+    return re.sub(r"\d+", "", _BASE.sub("", _ANY.sub("", symbol)))

@@ -21,7 +21,6 @@ class Body:
 
     calls: frozenset[int]  # direct calls and jumps that leave it, through the PLT too
     takes: frozenset[int]  # functions whose address it takes
-    writes: frozenset[int]  # addresses of writable data that it writes, or takes the address of
     imports: frozenset[str]  # functions of other files that it calls
     sites: tuple[Site, ...]  # instructions above x86-64, in the order of their addresses
 
@@ -88,6 +87,10 @@ class FunctionReader(Protocol):
 
     def body(self, index: int) -> Body:
         """Decode one function in full."""
+        ...
+
+    def writes(self, index: int) -> frozenset[int]:
+        """Return the addresses of writable data that one function stores to."""
         ...
 
     def label(self, index: int) -> Label:
