@@ -108,8 +108,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 import os, sys
 from bevformer_eval import cli, journal
 write = journal.Journal.write
-def write_and_stop(self, token, record):
-    write(self, token, record)
+def write_and_stop(self, *arguments):
+    write(self, *arguments)
     os.kill(os.getpid(), {number})
 journal.Journal.write = write_and_stop
 sys.exit(cli.main(sys.argv[1:]))
@@ -125,7 +125,7 @@ sys.exit(cli.main(sys.argv[1:]))
     )
     assert stopped.returncode == (-9 if kind == "SIGKILL" else ExitCode.INTERRUPTED)
     assert "Traceback" not in stopped.stderr
-    assert len(list(tmp_path.glob("journal/*/scene-*.json"))) == 1
+    assert len(list(tmp_path.glob("journal/*/scene-*.npz"))) == 1
     resumed = _program(*words)
     assert resumed.returncode == 0
     assert "3 of 6 samples are already evaluated" in resumed.stderr
@@ -137,8 +137,8 @@ def test_a_torn_record_is_evaluated_again(
 ) -> None:
     words = ["--data", pristine, "--ground-truth", "--work-dir", tmp_path]
     run(*words)
-    record = next(tmp_path.glob("journal/*/scene-*.json"))
-    record.write_text(record.read_text()[:-100])
+    record = next(tmp_path.glob("journal/*/scene-*.npz"))
+    record.write_bytes(record.read_bytes()[:-100])
     assert run(*words)[0] == 0
     assert {name: (tmp_path / name).read_bytes() for name in RESULTS} == reference
 

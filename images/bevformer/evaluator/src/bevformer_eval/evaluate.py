@@ -8,9 +8,8 @@ import time
 from typing import Any, Dict, List, Sequence, Tuple
 
 from bevformer_eval.data.nuscenes import Dataset, Scene
-from bevformer_eval.errors import DataError
-from bevformer_eval.journal import Journal, Record
-from bevformer_eval.predict import Predictor, SceneResult
+from bevformer_eval.journal import Journal
+from bevformer_eval.predict import Predictor
 from bevformer_eval.progress import Progress
 from bevformer_eval.results import Detection, format_sample
 
@@ -39,30 +38,17 @@ def evaluate(
     """Evaluate scenes and record each as soon as it is finished."""
     last = time.perf_counter()
     for result in predictor.predict(scenes, progress.advance):
-        start = time.perf_counter()
-        detections = {
-            sample.token: format_sample(sample, boxes)
-            for sample, boxes in zip(result.scene.samples, result.boxes)
-        }
         now = time.perf_counter()
-        result.seconds["decode"] += now - start
-        journal.write(
-            result.scene.token, _record(result, detections, {"rank": rank, "wall": now - last})
-        )
+        facts = {
+            "scene": result.scene.name,
+            "samples": len(result.scene.samples),
+            "seconds": {step: result.seconds[step] for step in _STEPS},
+            "rank": rank,
+            "wall": now - last,
+            "peak_memory_bytes": peak_memory(),
+        }
+        journal.write(result.scene.token, result.boxes, facts)
         last = now
-
-
-def _record(
-    result: SceneResult, detections: Dict[str, List[Detection]], place: Dict[str, float]
-) -> Record:
-    return {
-        "scene": result.scene.name,
-        "results": detections,
-        "samples": len(result.scene.samples),
-        "seconds": {step: result.seconds[step] for step in _STEPS},
-        "process": place,
-        "peak_memory_bytes": peak_memory(),
-    }
 
 
 def peak_memory() -> Dict[str, int]:
@@ -78,25 +64,25 @@ def collect(
     dataset: Dataset, journal: Journal
 ) -> Tuple[Dict[str, List[Detection]], Dict[str, Any]]:
     """Return the results of all samples in dataset order, and the timings."""
-    records: List[Any] = []
+    results: Dict[str, List[Detection]] = {}
+    facts = []
+    start = time.perf_counter()
     for scene in dataset.scenes:
         record = journal.read(scene.token)
-        if record is None:
-            hint = f"remove {journal.folder}, or evaluate again with --fresh"
-            raise DataError(f"the record of {scene.name} is damaged", hint)
-        records.append(record)
-    results: Dict[str, List[Detection]] = {}
-    for record in records:
-        results.update(record["results"])
-    return results, _timings(records)
+        facts.append(record.facts)
+        for sample, boxes in zip(scene.samples, record.boxes):
+            results[sample.token] = format_sample(sample, boxes)
+    timings = _timings(facts)
+    timings["seconds"]["format"] = time.perf_counter() - start
+    return results, timings
 
 
 def _timings(records: Sequence[Any]) -> Dict[str, Any]:
     samples = sum(record["samples"] for record in records)
     walls: Dict[int, float] = {}
     for record in records:
-        rank = record["process"]["rank"]
-        walls[rank] = walls.get(rank, 0.0) + record["process"]["wall"]
+        rank = record["rank"]
+        walls[rank] = walls.get(rank, 0.0) + record["wall"]
     wall = max(walls.values())
     seconds = {step: sum(record["seconds"][step] for record in records) for step in _STEPS}
     return {

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
-import os
+import zipfile
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
-from bevformer_eval.output import storage_errors, write_json
+import numpy as np
 
-Record = Dict[str, object]
-_END = b"}\n"  # how write_json ends a file
+from bevformer_eval.errors import DataError
+from bevformer_eval.output import storage_errors, write_json, write_whole
+from bevformer_eval.results import Boxes
+
+
+class Record(NamedTuple):
+    """A finished scene: the boxes of its samples in order, and how they came about."""
+
+    boxes: List[Boxes]
+    facts: Dict[str, Any]
 
 
 class Journal:
     """One file for each finished scene, written whole or not at all, in a folder of the run.
 
     The folder's name is a hash of what decides the result (data, split, model, weights,
-    arithmetic), so results of different runs never mix. JSON keeps every float64 exactly: a resumed
+    arithmetic), so results of different runs never mix. The arrays are kept as they are: a resumed
     run gives the same bytes.
     """
 
@@ -30,31 +40,39 @@ class Journal:
         write_json(self.folder / "run.json", identity)
 
     def _file(self, scene_token: str) -> Path:
-        return self.folder / f"scene-{scene_token}.json"
-
-    def read(self, scene_token: str) -> Optional[Record]:
-        """Return what was recorded of a scene; None if it is not finished."""
-        try:
-            with self._file(scene_token).open(encoding="utf-8") as stream:
-                record: Record = json.load(stream)
-        except (FileNotFoundError, ValueError):
-            return None
-        return record
+        return self.folder / f"scene-{scene_token}.npz"
 
     def finished(self, scene_token: str) -> bool:
         """Say whether a scene is recorded, to the end of its file."""
-        try:
-            with self._file(scene_token).open("rb") as stream:
-                stream.seek(-len(_END), os.SEEK_END)
-                return stream.read() == _END
-        except OSError:  # absent, or shorter than any record
-            return False
+        return zipfile.is_zipfile(self._file(scene_token))
 
-    def write(self, scene_token: str, record: Record) -> None:
+    def read(self, scene_token: str) -> Record:
+        """Return what was recorded of a scene; raise DataError if the record is damaged."""
+        try:
+            with np.load(str(self._file(scene_token)), allow_pickle=False) as file:
+                arrays = [file[name] for name in ("boxes", "scores", "labels")]
+                cuts = np.cumsum(file["counts"])[:-1]
+                facts = json.loads(file["facts"].tobytes().decode())
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            hint = f"remove {self.folder}, or evaluate again with --fresh"
+            raise DataError(f"{self._file(scene_token)} is damaged: {error}", hint) from error
+        return Record([Boxes(*parts) for parts in zip(*(np.split(a, cuts) for a in arrays))], facts)
+
+    def write(self, scene_token: str, boxes: Sequence[Boxes], facts: Mapping[str, object]) -> None:
         """Record a finished scene."""
-        write_json(self._file(scene_token), record)
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            boxes=np.concatenate([found.boxes for found in boxes]),
+            scores=np.concatenate([found.scores for found in boxes]),
+            labels=np.concatenate([found.labels for found in boxes]),
+            counts=np.array([len(found.boxes) for found in boxes]),
+            facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+        )
+        write_whole(self._file(scene_token), buffer.getvalue())
 
     def forget(self, scene_tokens: List[str]) -> None:
         """Remove the records of scenes."""
         for token in scene_tokens:
-            self._file(token).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self._file(token).unlink()

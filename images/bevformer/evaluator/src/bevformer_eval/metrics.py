@@ -31,7 +31,7 @@ def open_devkit(dataset: Dataset, folder: Path) -> Any:  # noqa: ANN401 - NuScen
     with storage_errors(folder):
         (folder / dataset.version).mkdir(parents=True, exist_ok=True)
         for name, rows in dataset.tables.items():
-            write_json(folder / dataset.version / f"{name}.json", rows)
+            write_json(folder / dataset.version / f"{name}.json", rows, indent=None)
         for row in dataset.tables[
             "map"
         ]:  # the devkit asks that the masks exist; detection never opens them

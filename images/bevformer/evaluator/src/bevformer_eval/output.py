@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
 from bevformer_eval.errors import StorageError
 
@@ -43,13 +43,20 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
+def write_json(path: Path, value: object, indent: Optional[int] = 2) -> None:
+    """Write JSON so that the file is either the old one or the whole new one.
+
+    Without indent Python's C encoder serves, six times as fast.
+    """
+    write_whole(path, (json.dumps(value, indent=indent) + "\n").encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=2)
-            stream.write("\n")
+        with temporary.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

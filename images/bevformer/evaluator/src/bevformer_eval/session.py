@@ -175,7 +175,7 @@ def _report(session: Session) -> None:
     files = {
         name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")
     }
-    write_json(files["results_nusc"], submission(results))
+    write_json(files["results_nusc"], submission(results), indent=None)
     timings["device"] = session.model.device_name()
     write_json(files["timings"], timings)
     scores = {

@@ -134,7 +134,7 @@ def _cached_tables(source: Source, version: str, names: Sequence[str], cache: Pa
     tables = select(source, version, list(names))
     with storage_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"key": key, "tables": tables})
+    write_json(file, {"key": key, "tables": tables}, indent=None)
     return tables
 
 
