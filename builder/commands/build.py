@@ -108,9 +108,9 @@ def build(order: Order, tools: Tools) -> Built:
     _refuse_missing(order.lock, tools.store)
     recipe, lock = order.recipe, order.lock
     dockerfile = tools.contexts.write_text(tools.dockerfile(recipe), tools.work / "Dockerfile")
-    keys = op_keys(order, tools)
+    key, keys = key_of(order, tools), op_keys(order, tools)  # before an edit under way can differ
     with tools.store.lease(artifact.sha256 for artifact in lock.artifacts()):
-        contexts = dict(tools.contexts.write(recipe, lock, tools.work / "contexts"))
+        contexts = tools.contexts.write(recipe, lock, tools.work / "contexts")
         request = BuildRequest(
             dockerfile=dockerfile,
             target="ops",
@@ -122,12 +122,12 @@ def build(order: Order, tools: Tools) -> Built:
         compiled = set(wheels) != set(keys)
         if compiled:
             wheels = _compile(request, keys, tools, keep=not order.cold)
-        contexts["ops"] = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
-        request = replace(request, target=order.target, contexts=contexts)
+        ops = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
+        request = replace(request, target=order.target, contexts={**contexts, "ops": ops})
         image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)
     return Built(
         image=image,
-        key=key_of(order, tools),
+        key=key,
         compiled=tuple(source.name for source in keys) if compiled else (),
         wheels={keys[source]: path for source, path in wheels.items()},
     )
@@ -152,7 +152,7 @@ def _kept(keys: Mapping[Artifact, str], store: Store) -> dict[Artifact, Path]:
 def _compile(
     request: BuildRequest, keys: Mapping[Artifact, str], tools: Tools, *, keep: bool
 ) -> dict[Artifact, Path]:
-    into = tools.work / "compiled"
+    into = tools.work / "contexts" / "compiled"  # which is laid out afresh each time
     tools.engine.build_files(request, into=into, progress=tools.progress)
     made = tools.contexts.wheels(into)
     missing = [source.name for source in keys if canonicalize_name(source.name) not in made]

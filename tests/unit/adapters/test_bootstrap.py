@@ -3,6 +3,7 @@
 import io
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,10 +12,11 @@ from builder.adapters.bootstrap import write_bootstrap
 from builder.errors import IntegrityError
 
 
-def deb(path: Path, *members: tarfile.TarInfo, packing: str = "xz") -> Path:
+def deb(path: Path, *members: tarfile.TarInfo, packing: Literal["gz", "xz"] = "xz") -> Path:
     """Write a Debian package that holds `members`; plain files hold their own name."""
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=f"w:{packing}") as tar:
+    mode: Literal["w:gz", "w:xz"] = "w:gz" if packing == "gz" else "w:xz"
+    with tarfile.open(fileobj=data, mode=mode) as tar:
         for member in members:
             content = member.name.encode() if member.isreg() else b""
             member.size = len(content)

@@ -1,0 +1,77 @@
+"""A build: what is compiled, what is kept, what is refused before anything starts."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder.commands.build import Order, build, key_of
+from builder.errors import EngineError, NetworkError
+from tests.unit.commands import fakes
+
+TAG = "cellar/bevformer:cpu"
+
+
+def test_the_first_build_compiles_and_the_second_takes_the_wheel(tmp_path: Path) -> None:
+    engine, store = fakes.FakeEngine(), fakes.FakeStore()
+    tools = fakes.tools(tmp_path, engine=engine, store=store)
+    first = build(fakes.order(), tools)
+    second = build(fakes.order(), tools)
+    assert [request.target for request in engine.builds] == ["ops", "runtime", "runtime"]
+    assert "ops" not in engine.builds[0].contexts
+    assert engine.builds[1].contexts["ops"] == tmp_path / "contexts" / "ops"
+    assert (first.compiled, second.compiled) == (("mmcv-full",), ())
+    assert first.wheels == second.wheels == store.wheels
+    assert list(store.wheels)[0].startswith("mmcv-full-1-")
+    assert first.image == second.image == engine.find(TAG)
+
+
+def test_a_cold_build_compiles_again_and_keeps_nothing(tmp_path: Path) -> None:
+    engine, store = fakes.FakeEngine(), fakes.FakeStore()
+    tools = fakes.tools(tmp_path, engine=engine, store=store)
+    built = build(replace(fakes.order(), cold=True, suffix="-again"), tools)
+    assert [(one.target, one.cold) for one in engine.builds] == [("ops", True), ("runtime", True)]
+    assert store.wheels == {}
+    assert built.image.tag == f"{TAG}-again"
+
+
+def test_missing_inputs_are_named_before_anything_starts(tmp_path: Path) -> None:
+    engine = fakes.FakeEngine()
+    names = ["essential", "in-build", "in-runtime", "in-torch", "mmcv-full"]
+    tools = fakes.tools(tmp_path, engine=engine, store=fakes.FakeStore(lacks=names))
+    with pytest.raises(NetworkError) as raised:
+        build(fakes.order(), tools)
+    expected = "cpu: the store lacks essential-1.whl, in-torch-1.whl, in-runtime-1.whl and 2 more"
+    assert str(raised.value) == expected
+    assert raised.value.hint == "`cellar fetch --cell cpu` brings what is missing"
+    assert engine.builds == []
+
+
+def test_ops_without_a_wheel_are_named(tmp_path: Path) -> None:
+    tools = fakes.tools(tmp_path, engine=fakes.FakeEngine(wheel=None))
+    with pytest.raises(EngineError, match=r"^the build of the ops gave no wheel of mmcv-full$"):
+        build(fakes.order(), tools)
+
+
+def _other_lock(order: Order) -> Order:
+    return replace(order, lock=replace(order.lock, debs={}))
+
+
+@pytest.mark.parametrize(
+    ("change", "evaluator", "verdict"),
+    [
+        pytest.param(lambda order: order, "one", "same", id="nothing"),
+        pytest.param(lambda order: order, "two", "other", id="evaluator"),
+        pytest.param(lambda order: replace(order, target="devel"), "one", "other", id="target"),
+        pytest.param(lambda order: replace(order, cold=True), "one", "same", id="how-it-is-built"),
+        pytest.param(_other_lock, "one", "other", id="lock"),
+    ],
+)
+def test_the_key_of_an_image_follows_its_inputs(
+    change: Callable[[Order], Order], evaluator: str, verdict: str, tmp_path: Path
+) -> None:
+    before = key_of(fakes.order(), fakes.tools(tmp_path))
+    contexts = fakes.FakeContexts(evaluator=evaluator)
+    after = key_of(change(fakes.order()), fakes.tools(tmp_path, contexts=contexts))
+    assert (before == after) is (verdict == "same")

@@ -1,0 +1,61 @@
+"""The key of an op wheel: it follows what the compiler sees, and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from builder.domain.build_keys import op_key, tree_digest
+from builder.domain.lockfile import Lock
+from tests.unit.commands import fakes
+
+TEXT = "# a comment\nFROM toolchain AS ops-build\nENV CFLAGS=-g0\nFROM scratch AS ops\nFROM x\n"
+TREES = {"steps": "s", "rootfs": "r", "evaluator": "e"}
+LOCK = fakes.LOCK
+
+
+def layer(name: str) -> Lock:
+    layers = [
+        replace(one, artifacts=(fakes.artifact("newer"),)) if one.name == name else one
+        for one in LOCK.pip
+    ]
+    return replace(LOCK, pip=tuple(layers))
+
+
+def key(lock: Lock = LOCK, text: str = TEXT, trees: Mapping[str, str] = TREES) -> str:
+    recipe = fakes.order().recipe
+    return op_key(lock.sources[0], recipe, lock, dockerfile=text, trees=trees)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        pytest.param(key(text=TEXT.replace("a comment", "words")), "same", id="a-comment"),
+        pytest.param(key(text=TEXT.replace("FROM x", "FROM y")), "same", id="a-later-stage"),
+        pytest.param(key(trees={**TREES, "evaluator": "f"}), "same", id="the-evaluator"),
+        pytest.param(key(layer("runtime")), "same", id="a-layer-above-torch"),
+        pytest.param(key(text=TEXT.replace("-g0", "-g1")), "other", id="a-flag"),
+        pytest.param(key(trees={**TREES, "steps": "t"}), "other", id="a-script"),
+        pytest.param(key(layer("torch")), "other", id="torch"),
+        pytest.param(key(layer("build")), "other", id="a-build-tool"),
+        pytest.param(key(replace(LOCK, debs={})), "other", id="a-compiler"),
+        pytest.param(
+            key(replace(LOCK, sources=(replace(LOCK.sources[0], sha256="0" * 64),))),
+            "other",
+            id="the-source",
+        ),
+    ],
+)
+def test_what_the_key_follows(other: str, verdict: str) -> None:
+    assert (other == key()) is (verdict == "same")
+
+
+def test_a_tree_is_its_paths_modes_and_contents() -> None:
+    tree = {"a": (0o644, "1"), "b": (0o755, "2")}
+    assert tree_digest(tree) == tree_digest(dict(reversed(tree.items())))
+    others = [
+        {"a": (0o755, "1"), "b": (0o755, "2")},
+        {"a": (0o644, "3"), "b": (0o755, "2")},
+        {"a": (0o644, "1"), "c": (0o755, "2")},
+    ]
+    assert len({tree_digest(tree), *map(tree_digest, others)}) == 4
