@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from builder.adapters import files
+from builder.adapters import files, source_archives
 from builder.adapters.apt import Apt
 from builder.adapters.build_context import BuildContexts
 from builder.adapters.host_pip import HOME, HostPip
@@ -23,7 +23,7 @@ from builder.domain.engine import BuildRequest, RunOptions
 from builder.domain.leaks import leaks
 from builder.domain.lock_changes import changes
 from builder.domain.lock_files import dump
-from builder.domain.lockfile import Lock
+from builder.domain.lockfile import BASE_GROUPS, Lock
 from builder.domain.locking import Definition
 from builder.domain.matrix import DebianBase
 from builder.domain.resolve import Selection
@@ -106,11 +106,13 @@ class _Workshop:
             debs=_debs,
             resolver=self._resolver,
             index=IndexFiles(self.host, not_after=not_after),
+            archive=source_archives.read,
         )
 
     @contextmanager
     def _resolver(self, lock: Lock) -> Iterator[Resolver]:
         """Build the cell's base from the .debs of `lock`, and open pip-compile in it."""
+        lock = replace(lock, debs={group: lock.debs[group] for group in BASE_GROUPS})
         engine = building.engine(self.engine)
         engine.version()
         fetch(Wish(lock=lock), storage.fetch_tools())

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from builder.domain.artifact import Artifact
+from builder.domain.definition import SourceDefinition
 from builder.domain.lock_files import Reading
 from builder.domain.lock_problems import check
-from builder.domain.lockfile import Lock, PipLayer
+from builder.domain.lockfile import Lock, PipLayer, Unlocked
 from builder.domain.locking import (
     Definition,
     artifact,
@@ -21,6 +22,7 @@ from builder.domain.matrix import DebianBase
 from builder.domain.progress import Progress
 from builder.domain.requirement_files import Pin, pins, render
 from builder.domain.wheel_tags import Candidate, tags_of
+from builder.errors import NetworkError
 
 _AT_ONCE = 8  # questions to the index
 
@@ -50,12 +52,14 @@ class Tools:
     """What a lock is made with.
 
     `debs` resolves groups of Debian packages; `resolver` is opened with the lock so far, whose
-    .debs make the base that pip-compile runs in.
+    .debs make the base that pip-compile runs in; `archive` reads a source tree from its git host,
+    or raises NetworkError.
     """
 
     debs: Callable[[DebianBase, Mapping[str, Sequence[str]]], Mapping[str, tuple[Artifact, ...]]]
     resolver: Callable[[Lock], AbstractContextManager[Resolver]]
     index: Index
+    archive: Callable[[str, SourceDefinition], Artifact]
 
 
 def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
@@ -74,8 +78,10 @@ def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
     lock = replace(
         lock,
         pip=tuple(_choose(definition, layers, tools.index, progress)),
-        sources=tuple(_sources(definition, tools.index)),
     )
+    archives, unlocked = _archives(definition, tools.archive, progress)
+    sdists = tuple(_sdists(definition, tools.index))
+    lock = replace(lock, sources=(*sdists, *archives), unlocked=unlocked)
     return check(Reading(lock, ()), cell=definition.cell, digest=definition.digest)
 
 
@@ -156,10 +162,30 @@ def _choose(
     task.finish()
 
 
-def _sources(definition: Definition, index: Index) -> Iterator[Artifact]:
+def _sdists(definition: Definition, index: Index) -> Iterator[Artifact]:
     for name, version in definition.sources.items():
         chosen = choose_sdist(name, version, index.candidates(name, str(version)))
         yield artifact(name, str(version), chosen, measured=index.measure(chosen))
+
+
+def _archives(
+    definition: Definition,
+    archive: Callable[[str, SourceDefinition], Artifact],
+    progress: Progress,
+) -> tuple[tuple[Artifact, ...], tuple[Unlocked, ...]]:
+    """Lock the source trees of a cell; one whose host does not answer stays without a hash."""
+    found, missing = [], []
+    for name, source in definition.trees.items():
+        with _step(progress, f"reading the source of {name}"):
+            try:
+                found.append(archive(name, source))
+            except NetworkError as error:
+                missing.append(definition.unlocked(name, str(error)))
+    missing += [
+        definition.unlocked(name, "image.yaml names no source of it")
+        for name in definition.without_source
+    ]
+    return tuple(found), tuple(missing)
 
 
 def settle(lock: Lock, old: Lock | None) -> Lock:

@@ -13,8 +13,9 @@ from packaging.utils import (
 from packaging.version import Version
 
 from builder.domain.artifact import Artifact, ArtifactKind
-from builder.domain.definition import ImageDefinition, PipLayerDefinition
+from builder.domain.definition import ImageDefinition, PipLayerDefinition, SourceDefinition
 from builder.domain.lock_problems import cell_digest
+from builder.domain.lockfile import Unlocked
 from builder.domain.matrix import Cell
 from builder.domain.requirement_files import Pin, names, pins
 from builder.domain.wheel_tags import Candidate, best_wheel
@@ -65,6 +66,35 @@ class Definition:
         packages = {canonicalize_name(name): row for name, row in self.cell.packages.items()}
         declared = (canonicalize_name(name) for name in self.names(SOURCES))
         return {name: packages[name] for name in declared if name in packages}
+
+    @property
+    def trees(self) -> Mapping[str, SourceDefinition]:
+        """Return the source trees that the cell holds, as image.yaml declares them."""
+        return self.image.sources if self.cell.holds_upstream else {}
+
+    @property
+    def without_source(self) -> tuple[str, ...]:
+        """Return the packages of the cell that no list and no source tree brings."""
+        listed = {
+            *self.sources,
+            *map(canonicalize_name, self.trees),
+            *(canonicalize_name(name) for name in self.names(UPSTREAM)),
+        }
+        return tuple(
+            name for name in sorted(self.cell.packages) if canonicalize_name(name) not in listed
+        )
+
+    def unlocked(self, name: str, reason: str) -> Unlocked:
+        """Return the row of a source tree that could not be read."""
+        version = self.cell.packages.get(name)
+        tree = self.trees.get(name)
+        return Unlocked(
+            kind=ArtifactKind.SOURCE,
+            name=name,
+            version=str(version) if version or tree is None else tree.commit,
+            channel="git",
+            reason=reason,
+        )
 
     @property
     def constraints(self) -> str:
