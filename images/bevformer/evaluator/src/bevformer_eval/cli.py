@@ -35,6 +35,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         say("interrupted; the same command resumes after the last finished scene")
         return int(ExitCode.INTERRUPTED)
+    except (
+        ImportError
+    ) as error:  # torch without its libraries, or an image that lacks a distribution
+        say(f"error: this installation is incomplete: {error}")
+        say(" hint: install bevformer-eval with its dependencies, and a torch that fits this host")
+        return int(ExitCode.HOST)
     except BrokenPipeError:  # the reader of stdout went away, as `| head` does
         sys.stderr.close()
         return int(ExitCode.FAILED)

@@ -7,9 +7,12 @@ import sys
 import time
 from typing import Any, Dict, List, Sequence, Tuple
 
+import numpy as np
+
 from bevformer_eval.data.nuscenes import Dataset, Scene
+from bevformer_eval.errors import EvalError
 from bevformer_eval.journal import Journal
-from bevformer_eval.predict import Predictor
+from bevformer_eval.predict import Predictor, SceneResult
 from bevformer_eval.progress import Progress
 from bevformer_eval.results import Detection, format_sample
 
@@ -38,6 +41,7 @@ def evaluate(
     """Evaluate scenes and record each as soon as it is finished."""
     last = time.perf_counter()
     for result in predictor.predict(scenes, progress.advance):
+        _check_finite(result)
         now = time.perf_counter()
         facts = {
             "scene": result.scene.name,
@@ -49,6 +53,15 @@ def evaluate(
         }
         journal.write(result.scene.token, result.boxes, facts)
         last = now
+
+
+def _check_finite(result: SceneResult) -> None:
+    for sample, found in zip(result.scene.samples, result.boxes):
+        if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+            raise EvalError(
+                f"sample {sample.token} of {result.scene.name}: the model returned NaN or infinity",
+                "check the weights, and the op with `bevformer-eval check-ops`",
+            )
 
 
 def peak_memory() -> Dict[str, int]:

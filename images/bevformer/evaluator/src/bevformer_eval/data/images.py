@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from typing import Sequence
 
 import cv2
@@ -30,8 +32,13 @@ def load_images(source: Source, sample: Sample) -> np.ndarray:
 
 def read(source: Source, path: str) -> bytes:
     """Return the bytes of one file."""
-    with source.open(path) as stream:
-        return stream.read()
+    try:
+        with source.open(path) as stream:
+            return stream.read()
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        reason = str(error) or type(error).__name__
+        hint = "unpack or download its archive again"
+        raise DataError(f"{source.name}: {path}: cannot be read: {reason}", hint) from error
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
