@@ -112,7 +112,10 @@ def _both(indexed: Mapping[str, Found], placed: Mapping[str, Found], artifact: A
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a malformed mirror: the download will say so
+        return ""
     if parts.scheme not in ("http", "https"):
         return ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

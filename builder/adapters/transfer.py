@@ -151,7 +151,8 @@ class Transfer:
         offset = self._partial.size if validator else 0
         request = self._request(location, offset, validator)
         try:
-            response = await self._line.client.send(request, stream=True, auth=self._auth(location))
+            auth = self._auth(location, request)
+            response = await self._line.client.send(request, stream=True, auth=auth)
             try:
                 self._admit(response, origin, validator)
                 await self._receive(response)
@@ -171,10 +172,10 @@ class Transfer:
         except (httpx.InvalidURL, ValueError) as error:
             raise _Refused(explain(error)) from None
 
-    def _auth(self, location: Location) -> httpx.Auth | None:
+    def _auth(self, location: Location, request: httpx.Request) -> httpx.Auth | None:
         if location.registry:
             return self._line.anonymous
-        return None if urlsplit(location.url).username else self._line.netrc
+        return None if request.url.userinfo else self._line.netrc  # None: those of the URL
 
     def _admit(self, response: httpx.Response, origin: str, validator: str | None) -> None:
         """Make `partial` ready for the body of `response`, or say why it is not wanted."""
