@@ -9,13 +9,19 @@ from builder.domain.cell_state import CellState, Proof
 _INPUTS = ("base.json", "apt.json", "pip.json", "sources.json")
 
 
-def read_state(root: Path, image: str, cell: str) -> CellState:
-    """Read what stands in the checkout at `root`; whether it is sound is for other verbs to say."""
+def read_state(root: Path, image: str, cell: str, *, local: bool = False) -> CellState:
+    """Read what stands in the checkout at `root`; whether it is sound is for other verbs to say.
+
+    `local` counts what was verified on this machine beside the evidence that is published.
+    """
     folder = root / "lock" / image / cell
     head = _json(folder / "lock.json")
     if not isinstance(head, Mapping):
         return CellState(rendered=_rendered(root, cell))
     unlocked = head.get("unlocked")
+    places = [root / "images" / image / "evidence"]
+    if local:
+        places.append(root / ".cellar" / "evidence" / image)
     expected = _expected(_json(folder / "image.json"))
     return CellState(
         locked=True,
@@ -23,7 +29,7 @@ def read_state(root: Path, image: str, cell: str) -> CellState:
         unlocked=len(unlocked) if isinstance(unlocked, list) else 0,
         rendered=_rendered(root, cell),
         digest=next((digest for target, digest in expected if target == "runtime"), None),
-        proofs=tuple(sorted(set(_proofs(root / "images" / image / "evidence", cell, expected)))),
+        proofs=tuple(sorted({p for each in places for p in _proofs(each, cell, expected)})),
     )
 
 

@@ -11,8 +11,9 @@ from rich.table import Table
 from builder.adapters import cell_states, datafiles, environment, host_facts
 from builder.cli import selection, wiring
 from builder.commands import matrix as command
+from builder.domain.cell_state import CellState
 from builder.domain.host import Host
-from builder.domain.matrix import Matrix
+from builder.domain.matrix import Cell, Matrix
 
 _PLAIN_WIDTH = 10_000  # a pipe has no width; each row stays on one line
 
@@ -67,7 +68,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.github:
         print(json.dumps(command.include_list(matrix)))  # noqa: T201
         return 0
-    reports = reports_for(matrix, host(args))
+    reports = reports_for(matrix, host(args), local=not args.markdown)
     if args.json:
         print(json.dumps(command.document(matrix, reports), indent=2))  # noqa: T201
     elif args.markdown:
@@ -77,12 +78,19 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def reports_for(matrix: Matrix, host: Host) -> tuple[command.CellReport, ...]:
-    """Say of every cell what it serves, how far it has come and whether it runs on `host`."""
+def reports_for(
+    matrix: Matrix, host: Host, *, local: bool = True
+) -> tuple[command.CellReport, ...]:
+    """Say of every cell what it serves, how far it has come and whether it runs on `host`.
+
+    `local` counts what was verified on this machine too, which no published table should.
+    """
     root = wiring.root()
-    return command.report(
-        matrix, host, lambda cell: cell_states.read_state(root, matrix.image, cell.id)
-    )
+
+    def state(cell: Cell) -> CellState:
+        return cell_states.read_state(root, matrix.image, cell.id, local=local)
+
+    return command.report(matrix, host, state)
 
 
 def _format(folder: Path) -> int:

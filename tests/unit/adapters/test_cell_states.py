@@ -86,3 +86,17 @@ def test_a_state_is_read(
         (tmp_path / name).write_text(text)
     found = read_state(tmp_path, "bevformer", "cpu")
     assert (found, str(found)) == (state, words)
+
+
+def test_what_was_verified_here_counts_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    row = {"cell": "cpu", "device": "cpu", "level": "L1", "digest": DIGEST}
+    files = {
+        f"{LOCK}lock.json": {},
+        f"{LOCK}image.json": {"expected": [{"target": "runtime", "digest": DIGEST}]},
+        ".cellar/evidence/bevformer/cpu.json": row,
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    found = [read_state(tmp_path, "bevformer", "cpu", local=local) for local in (False, True)]
+    assert [state.stage for state in found] == ["built", "verified"]
