@@ -88,7 +88,10 @@ class Folder:
         flags = _PLAIN | os.O_RDWR | os.O_CREAT
         try:
             opened = os.open(single(name), flags, PRIVATE_FILE, dir_fd=self.fd)
-        except PermissionError:  # we may have died after making it read-only, before moving it
+        except PermissionError:
+            if not self.holds(name):
+                raise
+            # We may have died after making it read-only and before moving it.
             with self.read(name) as file:
                 os.fchmod(file.fileno(), PRIVATE_FILE)
             opened = os.open(single(name), flags, PRIVATE_FILE, dir_fd=self.fd)
