@@ -38,7 +38,8 @@ def _image(cells: Dict[int, float]) -> Tensor:
 
 
 def _rotate(bev: Tensor, degrees: List[float]) -> Tensor:
-    return geometry.rotate_bev(bev, torch.tensor(degrees), geometry.rotation_grid_base())
+    base, half_size = geometry.rotation_grid_base(), geometry.bev_half_size()
+    return geometry.rotate_bev(bev, torch.tensor(degrees), base, half_size)
 
 
 def test_no_rotation_changes_nothing() -> None:

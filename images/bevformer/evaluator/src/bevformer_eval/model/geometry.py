@@ -90,15 +90,22 @@ def ego_shift(can_bus: Tensor) -> Tensor:
 
 def rotation_grid_base() -> Tensor:
     """Return the homogeneous pixel centres (2500, 3) of the BEV, counted from its middle."""
-    centers = bev_reference_points() * torch.tensor([BEV_WIDTH, BEV_HEIGHT])
-    middle = torch.tensor([BEV_WIDTH / 2, BEV_HEIGHT / 2])
-    return torch.cat((centers - middle, torch.ones(BEV_CELLS, 1)), -1)
+    xs = torch.arange(BEV_WIDTH) + (0.5 - BEV_WIDTH / 2)
+    ys = torch.arange(BEV_HEIGHT) + (0.5 - BEV_HEIGHT / 2)
+    grid = (xs.expand(BEV_HEIGHT, -1), ys[:, None].expand(-1, BEV_WIDTH))
+    return torch.stack((*grid, torch.ones(BEV_HEIGHT, BEV_WIDTH)), -1).view(BEV_CELLS, 3)
 
 
-def rotate_bev(bev: Tensor, degrees: Tensor, base: Tensor) -> Tensor:
+def bev_half_size() -> Tensor:
+    """Return half of the BEV's width and height in cells, (2,)."""
+    return torch.tensor([0.5 * BEV_WIDTH, 0.5 * BEV_HEIGHT])
+
+
+def rotate_bev(bev: Tensor, degrees: Tensor, base: Tensor, half_size: Tensor) -> Tensor:
     """Turn each BEV (B, 2500, 256) by its angle in degrees (B,), as torchvision's rotate does.
 
-    Nearest neighbour, zeros from outside, about the centre above; base is `rotation_grid_base()`.
+    Nearest neighbour, zeros from outside, about the centre above. base is `rotation_grid_base()`
+    and half_size `bev_half_size()`, kept by the caller on its device: this is captured in a graph.
     The matrix is made in float64 and the grid by a float32 product, as torchvision 0.10 to 0.25 do:
     a cell whose source lies midway between two cells falls to the same side.
     """
@@ -107,7 +114,6 @@ def rotate_bev(bev: Tensor, degrees: Tensor, base: Tensor) -> Tensor:
     offset_x = ROTATION_CENTER_X - cos * ROTATION_CENTER_X - sin * ROTATION_CENTER_Y
     offset_y = ROTATION_CENTER_Y + sin * ROTATION_CENTER_X - cos * ROTATION_CENTER_Y
     matrix = torch.stack((cos, sin, offset_x, -sin, cos, offset_y), -1).to(bev.dtype).view(-1, 2, 3)
-    half_size = base.new_tensor([0.5 * BEV_WIDTH, 0.5 * BEV_HEIGHT])
     grid = base.expand(len(bev), -1, -1).bmm(matrix.transpose(1, 2) / half_size)
     planes = bev.transpose(1, 2).reshape(len(bev), -1, BEV_HEIGHT, BEV_WIDTH)
     turned = functional.grid_sample(

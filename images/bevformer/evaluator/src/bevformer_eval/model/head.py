@@ -77,6 +77,7 @@ class BEVFormerHead(nn.Module):
         self.reg_branches = nn.ModuleList([_box_branch() for _ in range(DECODER_LAYERS)])
         self.register_buffer("pillars", geometry.pillar_points(), persistent=False)
         self.register_buffer("rotation_base", geometry.rotation_grid_base(), persistent=False)
+        self.register_buffer("half_size", geometry.bev_half_size(), persistent=False)
         low, high = torch.tensor(POINT_CLOUD_RANGE).view(2, 3)
         self.register_buffer("range_low", low, persistent=False)
         self.register_buffer("range_size", high - low, persistent=False)
@@ -85,7 +86,7 @@ class BEVFormerHead(nn.Module):
         """Return the encoder's queries and the previous BEV, turned to the current heading."""
         signals = self.transformer.can_bus_mlp(can_bus.to(prev_bev.dtype))
         return History(
-            bev=geometry.rotate_bev(prev_bev, can_bus[:, -1], self.rotation_base),
+            bev=geometry.rotate_bev(prev_bev, can_bus[:, -1], self.rotation_base, self.half_size),
             exists=has_prev,
             shift=geometry.ego_shift(can_bus),
             current=self.bev_embedding.weight + signals[:, None],
