@@ -128,10 +128,14 @@ class HostStoreCare:
     def _sweep_unowned(self, sweep: "_Sweep", keep: Collection[str]) -> None:
         """Remove what dead processes left in partial/ and tmp/."""
         partial, tmp = self._folders["partial"], self._folders["tmp"]
-        for name in partial.names():
-            sha256 = name.removesuffix(".from")
-            if sha256 not in keep or self._store.size(sha256) is not None:
-                sweep.unlocked("partial", partial, name)
+        names = set(partial.names())
+        for name in sorted(names):
+            note = f"{name}.from"
+            if name.endswith(".from"):
+                if name.removesuffix(".from") not in names:
+                    sweep.file("partial", partial, name)
+            elif name not in keep or _stored(self._store, name):
+                sweep.unlocked("partial", partial, name, *({note} & names))
         for name in tmp.names():
             found = tmp.stat(name)
             if found is not None and stat.S_ISDIR(found.st_mode):
@@ -230,14 +234,15 @@ class _Sweep:
         remove = self.tree if stat.S_ISDIR(found.st_mode) else self.file
         remove(kind, folder, name)
 
-    def unlocked(self, kind: str, folder: Folder, name: str) -> None:
+    def unlocked(self, kind: str, folder: Folder, name: str, *notes: str) -> None:
         found = folder.stat(name)
         if found is None or not stat.S_ISREG(found.st_mode):
             self.file(kind, folder, name)
             return
         with folder.keep(name) as file:
             if try_lock(file):
-                self.file(kind, folder, name)
+                for one in (*notes, name):
+                    self.file(kind, folder, one)
 
     def _count(self, kind: str, size: int) -> None:
         count, sum_of_sizes = self._went.get(kind, (0, 0))
@@ -258,6 +263,10 @@ def _measure(folder: Folder) -> tuple[int, int]:
         else:
             count, size = count + 1, size + found.st_blocks * _BLOCK
     return count, size
+
+
+def _stored(store: Store, name: str) -> bool:
+    return bool(SHA256.fullmatch(name)) and store.size(name) is not None
 
 
 def _restore_mode(folder: Folder, name: str) -> None:

@@ -1,5 +1,6 @@
 """The store as commands see it: locked inputs under their sha256, op wheels under their key."""
 
+import re
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from builder.domain.artifact import Artifact
+
+_OBJECT = re.compile(r"objects/[0-9a-f]{2}/([0-9a-f]{64})")
 
 
 class Fault(StrEnum):
@@ -30,7 +33,8 @@ class Finding:
     @property
     def sha256(self) -> str:
         """Return the digest of the object that the fault is about, or nothing."""
-        return self.name.rpartition("/")[2] if self.name.startswith("objects/") else ""
+        found = _OBJECT.fullmatch(self.name)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
