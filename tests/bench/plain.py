@@ -18,15 +18,19 @@ _PIP = "pip install --break-system-packages"
 STEPS = (
     (
         "system",
-        "apt-get update && apt-get install -y --no-install-recommends"
-        " python3-pip python3-dev g++ make ninja-build ca-certificates",
+        (
+            "apt-get update && apt-get install -y --no-install-recommends"
+            " python3-pip python3-dev g++ make ninja-build ca-certificates"
+        ),
     ),
     ("torch", f"{_PIP} 'torch=={{torch}}' 'setuptools<81' wheel"),
     (
         "packages",
-        f"{_PIP} 'numpy<2' 'opencv-python-headless<4.12' nuscenes-devkit==1.2.0 ratarmountcore"
-        " addict packaging pillow pyyaml yapf==0.40.1"
-        f" && MMCV_WITH_OPS=1 {_PIP} --no-build-isolation mmcv-full==1.7.2",
+        (
+            f"{_PIP} 'numpy<2' 'opencv-python-headless<4.12' nuscenes-devkit==1.2.0 ratarmountcore"
+            " addict packaging pillow pyyaml yapf==0.40.1"
+            f" && MMCV_WITH_OPS=1 {_PIP} --no-build-isolation mmcv-full==1.7.2"
+        ),
     ),
     ("evaluator", f"cp -r /evaluator /tmp/e && {_PIP} --no-deps --no-build-isolation /tmp/e"),
 )
