@@ -15,6 +15,7 @@ from builder.adapters.inflate import Inflated
 from builder.adapters.tree import Attributes, Limits, Tree
 from builder.errors import CellarError, IntegrityError
 
+_CHUNK = 1 << 16
 _HEADERS = 1 << 20  # bytes that a name or a pax header may have: tarfile reads it whole
 _LONG_HEADERS = {
     tarfile.GNUTYPE_LONGNAME,
@@ -39,12 +40,12 @@ def unpack_tar(fileobj: BinaryIO, into: Path, *, limits: Limits | None = None) -
     label = str(getattr(fileobj, "name", "archive"))
     tree = Tree(into, label, bounds)
     try:
-        stream = Inflated(fileobj, label, size=bounds.size, ratio=bounds.ratio)
-        with tarfile.open(
-            fileobj=io.BufferedReader(stream), mode="r|", tarinfo=_Header, errorlevel=2
-        ) as tar:
+        stream = io.BufferedReader(Inflated(fileobj, label, size=bounds.size, ratio=bounds.ratio))
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, errorlevel=2) as tar:
             for member in tar:
                 _place(tar, member, tree, label)
+        while stream.read(_CHUNK):  # the checksum of a compressed stream comes at its very end
+            pass
         tree.finish()
     except _BROKEN as error:
         tree.discard()
