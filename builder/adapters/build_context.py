@@ -3,13 +3,15 @@
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from builder.adapters.bootstrap import write_bootstrap
-from builder.domain.artifact import Artifact
+from builder.adapters import bootstrap, oci
+from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.build_keys import tree_digest
+from builder.domain.image_parts import parts
 from builder.domain.lockfile import Lock
 from builder.domain.recipe import Recipe, groups, sources_of
 from builder.domain.store import Store
@@ -28,6 +30,13 @@ class BuildContexts:
 
     def tree_digests(self, image: str) -> Mapping[str, str]:
         """Return the digests of the contexts that come from the checkout, by context."""
+        made_by = Path(bootstrap.__file__).read_bytes()  # of the bootstrap only our code is ours
+        return {
+            "bootstrap": hashlib.sha256(made_by).hexdigest(),
+            **self._digests(image),
+        }
+
+    def _digests(self, image: str) -> Mapping[str, str]:
         return {
             name: tree_digest(
                 {
@@ -53,7 +62,9 @@ class BuildContexts:
                 _copy(path, contexts[name] / place)
         if lock.base is None:
             essential = [self._store.path(deb) for deb in lock.debs["essential"]]
-            write_bootstrap(essential, contexts["bootstrap"], epoch=recipe.image.epoch)
+            bootstrap.write_bootstrap(essential, contexts["bootstrap"], epoch=recipe.image.epoch)
+        else:
+            self._write_vendor(lock.base, contexts["vendor"])
         for path in into.rglob("*/"):
             path.chmod(_EXECUTABLE)
         return contexts
@@ -74,6 +85,16 @@ class BuildContexts:
     def wheels(self, folder: Path) -> Mapping[str, Path]:
         """Return the wheels of a folder by the normalised name of their distribution."""
         return {parse_wheel_filename(path.name)[0]: path for path in folder.glob("*.whl")}
+
+    def _write_vendor(self, image: Artifact, into: Path) -> None:
+        children = parts(self._store.path(image).read_bytes(), image)
+        if children[0].kind is ArtifactKind.IMAGE:  # an index: the manifest is behind it
+            image = children[0]
+            children = parts(self._store.path(image).read_bytes(), image)
+        blobs = into / "blobs" / "sha256"
+        for part in (image, *children):
+            self._store.link_into(replace(part, filename=part.sha256), blobs)
+        oci.write_index(into, image.sha256)
 
     def _write_debs(self, lock: Lock, into: Path) -> None:
         for group, debs in lock.debs.items():

@@ -45,11 +45,19 @@ def write_single_layer_layout(layer: Path, into: Path, *, epoch: int) -> None:
         "config": _add_json(blobs, _CONFIG, config),
         "layers": [{"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": size}],
     }
-    index = {
-        "schemaVersion": 2,
-        "mediaType": _INDEX,
-        "manifests": [_add_json(blobs, _MANIFEST, manifest)],
+    write_index(into, str(_add_json(blobs, _MANIFEST, manifest)["digest"]).removeprefix("sha256:"))
+
+
+def write_index(into: Path, manifest: str) -> None:
+    """Make `into`, which holds blobs, a layout of the image whose manifest has this sha256."""
+    path = into / "blobs" / "sha256" / manifest
+    media_type = json.loads(path.read_bytes()).get("mediaType", _MANIFEST)
+    descriptor = {
+        "mediaType": media_type,
+        "digest": f"sha256:{manifest}",
+        "size": path.stat().st_size,
     }
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [descriptor]}
     (into / "index.json").write_bytes(_dump(index))
     (into / "oci-layout").write_bytes(_dump({"imageLayoutVersion": "1.0.0"}))
 

@@ -29,6 +29,7 @@ class Renderer:
         """Return the Dockerfile of one recipe."""
         names = ("image", "cell", "assembled", "layers", "contexts", "environment")
         context: dict[str, object] = {name: getattr(recipe, name) for name in names}
+        context["toolkit_in_wheels"] = recipe.toolkit_in_wheels
         context["compiler_environment"] = recipe.compiler_environment
         context["labels"] = recipe.labels
         context["isa"] = recipe.selection.isa

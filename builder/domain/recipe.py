@@ -48,6 +48,12 @@ class Recipe:
         """Say whether the base is assembled from .debs (else it is a vendor's image)."""
         return isinstance(self.cell.base, DebianBase)
 
+    @property
+    def toolkit_in_wheels(self) -> bool:
+        """Say whether the CUDA toolkit comes as wheels, which lack a few links."""
+        toolkit = self.cell.toolkit
+        return toolkit is not None and toolkit.channel == "package-index"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiler:
@@ -141,7 +147,6 @@ def _environment(image: ImageDefinition, cell: Cell) -> Mapping[str, str]:
         **(gpu if cell.cuda else {}),
         "PATH": ":".join([*front, SYSTEM_PATH]),
         "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
         "PYTHONNOUSERSITE": "1",
         # A user without an entry in /etc/passwd has neither a home nor a name.
         "HOME": "/tmp",  # noqa: S108 - the one place that is writable under a read-only root

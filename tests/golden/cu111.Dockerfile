@@ -32,7 +32,6 @@ ENV CUDA_HOME="/usr/local/cuda" \
     NVIDIA_REQUIRE_CUDA="" \
     PATH="/opt/cellar/bin:/usr/local/cuda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     LANG="C.UTF-8" \
-    PYTHONHASHSEED="0" \
     PYTHONNOUSERSITE="1" \
     HOME="/tmp" \
     USER="cellar"
@@ -70,7 +69,6 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
-
 
 FROM toolchain AS ops-build
 ARG SOURCE_DATE_EPOCH
@@ -145,7 +143,6 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
-
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \

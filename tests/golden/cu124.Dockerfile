@@ -35,7 +35,6 @@ ENV CUDA_HOME="/usr" \
     NVIDIA_REQUIRE_CUDA="" \
     PATH="/opt/cellar/bin:/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     LANG="C.UTF-8" \
-    PYTHONHASHSEED="0" \
     PYTHONNOUSERSITE="1" \
     HOME="/tmp" \
     USER="cellar"
@@ -50,7 +49,27 @@ ARG SOURCE_DATE_EPOCH
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
-    --mount=type=bind,from=wheelhouse,source=torch,target=/mnt/wheels \
+    --mount=type=bind,from=wheelhouse,source=torch-1,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=torch-2,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=torch-3,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=torch-4,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=torch-5,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 FROM torch AS wheels
@@ -73,7 +92,6 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
-
 
 FROM toolchain AS ops-build
 ARG SOURCE_DATE_EPOCH
@@ -148,7 +166,6 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
-
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \

@@ -25,6 +25,7 @@ from builder.domain.image import ImageRef
 from builder.domain.lockfile import Lock
 
 Run = Callable[..., str]
+Record = Callable[[str, object], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,8 @@ import pytest
 from builder.commands.build import Order
 from builder.domain.comparison import ImageFacts
 
+from .conftest import Record
+
 pytestmark = pytest.mark.level("L1")
 
 _LAYER_LIMIT = 1 << 30
@@ -32,9 +34,7 @@ def test_labels_are_the_recipes(order: Order, facts: ImageFacts) -> None:
     assert {name: found.get(name) for name in order.recipe.labels} == dict(order.recipe.labels)
 
 
-def test_no_layer_is_too_large_to_pull(
-    facts: ImageFacts, record_property: pytest.RecordProperty
-) -> None:
+def test_no_layer_is_too_large_to_pull(facts: ImageFacts, record_property: Record) -> None:
     largest = max(facts.sizes)
     record_property("seen", f"{len(facts.sizes)} layers, the largest {largest / 1e6:.0f} MB")
     assert largest < _LAYER_LIMIT
