@@ -273,7 +273,7 @@ def test_a_missing_data_root_is_named(run: Run, tmp_path: Path) -> None:
     assert err.splitlines()[0] == f"error: {tmp_path / 'none'}: no such file or directory"
 
 
-@pytest.mark.parametrize("kind", ["file in the way", "read-only"])
+@pytest.mark.parametrize("kind", ["file in the way", "read-only", "impossible"])
 def test_a_work_dir_that_cannot_be_written_is_named(run: Run, tmp_path: Path, kind: str) -> None:
     work = tmp_path / "work"
     if kind == "read-only":
@@ -281,6 +281,8 @@ def test_a_work_dir_that_cannot_be_written_is_named(run: Run, tmp_path: Path, ki
         work.chmod(stat.S_IRUSR | stat.S_IXUSR)
         if os.access(work, os.W_OK):
             pytest.skip("this user can write everywhere")
+    elif kind == "impossible":
+        work = Path("/proc/bevformer-eval")
     else:
         work.write_text("")
     code, _, err = run("--synthetic", "--ground-truth", "--work-dir", work)

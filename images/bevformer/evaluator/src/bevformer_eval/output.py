@@ -36,11 +36,9 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"{where}: no space left", "free some space, or choose another --work-dir"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            reason = os.strerror(error.errno).lower()
-            hint = "choose a directory that this user can write, or start the container with --user"
-            raise StorageError(f"{where}: cannot write: {reason}", hint) from error
-        raise
+        reason = (error.strerror or str(error)).lower()
+        hint = "choose a directory that this user can write, or start the container with --user"
+        raise StorageError(f"{where}: cannot write: {reason}", hint) from error
 
 
 def write_json(path: Path, value: object, indent: Optional[int] = 2) -> None:
