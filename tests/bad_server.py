@@ -53,6 +53,7 @@ class Resource:
     content: bytes
     faults: Sequence[Fault] = ()
     forever: Fault = Fault.NONE
+    content_type: str = "application/octet-stream"
     at: int = 0  # the byte at which CUT, RESET, STALL, FLIP and UNSTATED strike
     etag: str | None = None
 
@@ -190,7 +191,7 @@ def _reply(resource: Resource, fault: Fault, start: int) -> tuple[str, dict[str,
     if fault is Fault.SHIFTED and start:
         start -= 1
     body = content[start:]
-    headers = {"ETag": resource.etag or ""}
+    headers = {"ETag": resource.etag or "", "Content-Type": resource.content_type}
     if start:
         headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
     if fault is Fault.RENAMED:

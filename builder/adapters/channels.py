@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
@@ -125,6 +126,6 @@ def _without(found: Found, silent: Mapping[str, str]) -> Found:
     """Drop the locations on hosts that do not answer, and say why where none is left."""
     kept = tuple(place for place in found.locations if not silent.get(_host(place.url)))
     if kept or not found.locations:
-        return Found(locations=kept, problem=found.problem)
+        return replace(found, locations=kept)
     reasons = {f"{place.label}: {silent[_host(place.url)]}": None for place in found.locations}
     return Found(problem="; ".join(reasons))
