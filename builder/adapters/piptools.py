@@ -1,17 +1,19 @@
 """pip-compile, run inside a cell's own base: its Python and its glibc choose the versions."""
 
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file
 from importlib.resources import files as package_files
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol, Self
 
 from builder.adapters import environment, process
-from builder.adapters.host_pip import HostPip
+from builder.adapters.host_pip import HOME, HostPip
 from builder.domain.version import PythonVersion
 from builder.errors import CellarError, DataError, EngineError, NetworkError
 
@@ -24,11 +26,17 @@ _TOOLS = PurePosixPath("/cellar/tools")
 # No hashes: where an index has no JSON of pip-tools' liking, it brings every file of every platform
 # to hash it (812 files for the cpu cell). The index states them, and one file of each is kept.
 _OPTIONS = (
-    *("--quiet", "--no-config", "--allow-unsafe", "--strip-extras"),
-    *("--no-header", "--no-emit-options", "--annotation-style=split", "--output-file=-"),
+    *("--no-config", "--allow-unsafe", "--strip-extras"),
+    *("--no-header", "--no-emit-options", "--annotation-style=split"),
     # fast-deps reads the metadata of a wheel, not all of it, where the index takes ranges.
     "--pip-args=--only-binary=:all: --use-feature=fast-deps --disable-pip-version-check",
 )
+_SAID = "pip-compile.log"
+_UNREACHABLE = (
+    *("Failed to establish", "ConnectionError", "NameResolutionError", "timed out"),
+    *("Max retries", "SSLError", "ProxyError", "Unauthorized", "not a trusted or secure host"),
+)
+_VERSIONS = re.compile(r" \(from versions: (?!none)[^)]*\)")  # hundreds of them
 
 
 class Base(Protocol):
@@ -79,13 +87,20 @@ class PipTools:
         (self._work / "in" / "constraints.txt").write_text(constraints)
         command = (
             f". /cellar/host/environment && cd {_INPUT} && PYTHONPATH={_TOOLS} "
-            f'exec python{self._python} -m piptools compile "$@"'
+            f'exec python{self._python} -m piptools compile "$@" >"$HOME/{_SAID}" 2>&1'
         )
-        arguments = [*_OPTIONS, *self._fence, "--constraint=constraints.txt", f"{layer}.in"]
+        output = f"{layer}.txt"
+        arguments = [*_OPTIONS, *self._fence, f"--output-file={HOME}/{output}"]
+        arguments += ["--constraint=constraints.txt", f"{layer}.in"]
         try:
-            return self._base(["sh", "-c", command, "pip-compile", *arguments], self._mounts)
-        except (process.ToolError, EngineError) as error:
-            raise _explained(layer, str(error)) from error
+            self._base(["sh", "-c", command, "pip-compile", *arguments], self._mounts)
+        except EngineError as error:
+            raise _explained(layer, self._written(_SAID) or str(error)) from error
+        return self._written(output)
+
+    def _written(self, name: str) -> str:
+        path = self._work / "host" / "home" / name
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
     def _install_tools(self) -> Path:
         """Bring pip-tools itself, by hash, as plain files for the base's Python."""
@@ -97,21 +112,35 @@ class PipTools:
             try:
                 process.run([*argv, "-r", str(pinned)], env=environment.variables())
             except process.ToolError as error:
-                message = f"pip-tools itself cannot be had: {_last_line(error.tail)}"
+                message = f"pip-tools itself cannot be had: {_reason(error.tail)}"
                 raise NetworkError(message, hint="check this host's pip configuration") from error
         return target
 
 
 def _explained(layer: str, said: str) -> CellarError:
-    reason = _last_line(said)
-    if any(word in said for word in ("ConnectionError", "NewConnectionError", "timed out")):
-        message = f"{layer}: the package index does not answer"
-        return NetworkError(message, hint="check this host's pip configuration")
-    message = f"requirements/{layer}.in: pip-compile finds no set of versions: {reason}"
-    return DataError(message, hint="loosen the list, or the cell's pins in matrix.yaml")
+    """Turn what pip-compile said into one line: what nobody serves, what contradicts what."""
+    reason = _reason(said)
+    if any(sign in said for sign in _UNREACHABLE):
+        message = f"layer {layer}: a package index does not answer; {reason}"
+        return NetworkError(message, hint="check this host's pip configuration and its proxy")
+    message = f"requirements/{layer}.in: no set of versions fits: {reason}"
+    hint = "loosen the list or the cell's pins; only wheels count, up to the day in image.yaml"
+    return DataError(message, hint=hint)
 
 
-def _last_line(tail: str) -> str:
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("ERROR:")]
-    return (told or lines or ["no reason given"])[-1].removeprefix("ERROR: ")
+def _reason(said: str) -> str:
+    """Return pip's account of a conflict, or its errors, or else the last thing that it said."""
+    _, found, rest = said.partition("The conflict is caused by:")
+    if found:
+        told = takewhile(str.strip, rest.lstrip("\n").splitlines())
+        return "; ".join(line.strip() for line in told)
+    lines = [line.strip() for line in _VERSIONS.sub("", said).splitlines() if line.strip()]
+    errors = [
+        line.removeprefix("ERROR: ")
+        for line in lines
+        if line.startswith("ERROR: ") and "Ignored the following" not in line
+    ]
+    if errors:
+        return "; ".join(dict.fromkeys(errors))
+    final = [line for line in said.splitlines() if line.strip() and not line.startswith(" ")]
+    return final[-1].rpartition("Error: ")[2] if final else "no reason given"

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from builder.domain import quoting
 from builder.domain.artifact import Artifact
 from builder.domain.definition import SourceDefinition
 from builder.domain.lock_files import Reading
@@ -18,11 +19,11 @@ from builder.domain.locking import (
     choose_sdist,
     locked_pin,
 )
-from builder.domain.matrix import DebianBase
+from builder.domain.matrix import DebianBase, RegistryBase
 from builder.domain.progress import Progress
 from builder.domain.requirement_files import Pin, pins, render
 from builder.domain.wheel_tags import Candidate, tags_of
-from builder.errors import NetworkError
+from builder.errors import DataError, NetworkError
 
 _AT_ONCE = 8  # questions to the index
 
@@ -68,21 +69,62 @@ def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
     The pip layers are compiled in their order, each under the pins of those before it: torch
     decides first, so that no resolver ever has to search for a set of versions.
     """
-    lock = _empty(definition)
     base = definition.cell.base
     if isinstance(base, DebianBase):
-        with _step(progress, f"resolving Debian {base.suite}"):
-            lock = replace(lock, debs=tools.debs(base, definition.deb_groups))
+        lock = _resolved(definition, base, tools, progress)
+    else:
+        lock = _quoted(definition, base, tools.index, progress)
+    archives, unlocked = _archives(definition, tools.archive, progress)
+    sources = (*_sdists(definition, tools.index), *archives)
+    lock = replace(lock, sources=sources, unlocked=(*lock.unlocked, *unlocked))
+    return check(Reading(lock, ()), cell=definition.cell, digest=definition.digest)
+
+
+def _resolved(definition: Definition, base: DebianBase, tools: Tools, progress: Progress) -> Lock:
+    """Lock debs and wheels of a base that Cellar assembles, resolved inside of it."""
+    lock = _empty(definition)
+    with _step(progress, f"resolving Debian {base.suite}"):
+        lock = replace(lock, debs=tools.debs(base, definition.deb_groups))
     with tools.resolver(lock) as resolver:
         layers = _compile(definition, resolver, progress)
-    lock = replace(
-        lock,
-        pip=tuple(_choose(definition, layers, tools.index, progress)),
+    return replace(lock, pip=tuple(_choose(definition, layers, tools.index, progress)))
+
+
+def _quoted(definition: Definition, base: RegistryBase, index: Index, progress: Progress) -> Lock:
+    """Lock what is known of a cell without its base; the rest stays without a hash."""
+    quoted = quoting.quoted_files(definition)
+    layers, unlocked = [], list(quoting.unlocked_debs(definition, base))
+    for layer in definition.image.layers:
+        rows: list[Artifact] = []
+        with _step(progress, f"choosing what is stated of the layer {layer.name}"):
+            for row in quoting.asked_for(definition, layer):
+                found = _stated(row, quoted, definition, index) if isinstance(row, Pin) else row
+                if isinstance(found, Artifact):
+                    rows.append(found)
+                else:
+                    unlocked.append(found)
+        pins_of = (Pin(name=one.name, version=one.version, hashes=(one.sha256,)) for one in rows)
+        layers.append(
+            PipLayer(name=layer.name, requirements=render(pins_of), artifacts=tuple(rows))
+        )
+    return replace(
+        _empty(definition),
+        base=quoting.base_artifact(base),
+        pip=tuple(layers),
+        unlocked=tuple(unlocked),
     )
-    archives, unlocked = _archives(definition, tools.archive, progress)
-    sdists = tuple(_sdists(definition, tools.index))
-    lock = replace(lock, sources=(*sdists, *archives), unlocked=unlocked)
-    return check(Reading(lock, ()), cell=definition.cell, digest=definition.digest)
+
+
+def _stated(
+    pin: Pin, quoted: Mapping[str, Artifact], definition: Definition, index: Index
+) -> Artifact | Unlocked:
+    if pin.name in quoted:
+        return quoted[pin.name]
+    try:
+        chosen = choose(pin, index.candidates(pin.name, pin.version), tags_of(definition.cell))
+    except DataError as error:
+        return quoting.unresolved(pin.name, pin.version, str(error))
+    return artifact(pin.name, pin.version, chosen, measured=index.measure(chosen))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition, PipLayerDefinition, SourceDefinition
 from builder.domain.lock_problems import cell_digest
 from builder.domain.lockfile import Unlocked
-from builder.domain.matrix import Cell
+from builder.domain.matrix import Cell, RegistryBase
 from builder.domain.requirement_files import Pin, names, pins
 from builder.domain.wheel_tags import Candidate, best_wheel
 from builder.errors import DataError
@@ -25,6 +25,7 @@ DEB_GROUPS = ("essential", "base", "toolchain")
 SOURCES = "sources.in"
 UPSTREAM = "upstream.in"
 UNRESOLVED = "unresolved.in"
+QUOTED = "quoted.txt"
 RUNTIME = "runtime"  # the layer that the lists UPSTREAM and UNRESOLVED join
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 
@@ -97,20 +98,27 @@ class Definition:
         )
 
     @property
+    def decided(self) -> Mapping[str, Version]:
+        """Return the version of every distribution that the matrix decides."""
+        rows = {"torch": self.cell.torch, **self.cell.packages, **self.cell.pins}
+        return {canonicalize_name(name): version for name, version in rows.items()}
+
+    @property
     def constraints(self) -> str:
         """Return the versions that the matrix decides, as pip's constraints."""
-        decided = {"torch": self.cell.torch, **self.cell.packages, **self.cell.pins}
         return "".join(
             f"{name}=={version}\n"
-            for name, version in sorted(decided.items())
-            if canonicalize_name(name) not in self.sources
+            for name, version in sorted(self.decided.items())
+            if name not in self.sources
         )
 
 
 def requirement_names(image: ImageDefinition, cell: Cell) -> tuple[str, ...]:
     """Return the names of the lists that a cell is made from, by which a Definition holds them."""
     layers = (layer.requirements.rpartition("/")[2] for layer in image.layers)
-    lists = (SOURCES, UNRESOLVED, *([UPSTREAM] if cell.holds_upstream else []))
+    lists = [SOURCES, UNRESOLVED]
+    lists += [UPSTREAM] if cell.holds_upstream else []
+    lists += [QUOTED] if isinstance(cell.base, RegistryBase) else []
     return (*(f"{group}.apt" for group in DEB_GROUPS), *layers, *lists)
 
 

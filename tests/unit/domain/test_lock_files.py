@@ -98,8 +98,10 @@ def deb_of(document: Document) -> Document:
         pytest.param(
             broken("pip.json", lambda at: at["layers"][1]["artifacts"][0].update(colour="red")),
             [
-                "pip.json: layers[1].artifacts[0]: unknown field: "
-                + "Additional properties are not allowed ('colour' was unexpected)"
+                (
+                    "pip.json: layers[1].artifacts[0]: unknown field: Additional properties are "
+                    "not allowed ('colour' was unexpected)"
+                )
             ],
             id="an-unknown-field",
         ),
