@@ -140,13 +140,12 @@ class PackageIndex:
         if best:
             return Found(locations=tuple(Location(url=url, label=label) for _, url, label in best))
         problems = sorted({page.problem for _, page in pages if page.problem})
-        if others:
-            return Found(
-                problem=f"{_INDEX} has it with another sha256: {', '.join(sorted(others))}"
-            )
         if problems:
             return Found(problem=f"{_INDEX} could not be asked: {'; '.join(problems)}")
-        return Found(problem=f"{_INDEX} does not have it")
+        if others:
+            problem = f"{_INDEX} has it with another sha256: {', '.join(sorted(others))}"
+            return Found(problem=problem, gone=True)
+        return Found(problem=f"{_INDEX} does not have it", gone=True)
 
 
 def _once(source: _Source, name: str) -> tuple[_Source, str]:

@@ -19,7 +19,7 @@ def parts(manifest: bytes, of: Artifact) -> tuple[Artifact, ...]:
     try:
         document = json.loads(manifest)
         found = tuple(_children(document, of))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         found = ()
         reason: Exception | str = error
     else:
