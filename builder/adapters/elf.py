@@ -30,6 +30,7 @@ RELA = np.dtype([("offset", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("addend
 _SHF_WRITE, _SHF_ALLOC, _SHF_EXEC = 0x1, 0x2, 0x4
 _PT_LOAD, _PF_X = "PT_LOAD", 0x1
 _NOBITS = "SHT_NOBITS"
+_ADDRESSES = 1 << 47  # of a process on x86-64
 _LONGEST_NAME = 16384  # a mangled C++ name of torch reaches 6 kB
 _MACHINES = {"EM_386": "i386", "EM_AARCH64": "aarch64", "EM_ARM": "arm", "EM_X86_64": "x86-64"}
 
@@ -145,6 +146,9 @@ class ElfFile:
         """Return the allocated sections and tables, in file order, all within the file."""
         found = self._guard(self._read_sections)
         for section in found:
+            if section.end > _ADDRESSES:
+                text = f"section {section.name!r} claims addresses up to {section.end:#x}"
+                raise self.fault(text)
             if section.kind != _NOBITS and section.offset + section.size > self.length:
                 text = f"section {section.name!r} ends at byte {section.offset + section.size}"
                 msg = f"{text}, the file at {self.length}"

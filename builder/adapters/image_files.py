@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
+import zstandard
+
 from builder.adapters.audit_inputs import (
     Inventory,
     Item,
@@ -20,6 +22,7 @@ from builder.adapters.audit_inputs import (
 from builder.domain.audit.ownership import PackageRecord, is_nvidia_package
 from builder.errors import IntegrityError, UsageError
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _JSON_LIMIT = 64 << 20
 _BROKEN = (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, IndexError, OSError)
@@ -143,20 +146,25 @@ class ImageFiles:
         try:
             with self._blobs.open(name) as raw:
                 stream = _Hashing(raw)
-                with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|*") as layer:
+                with tarfile.open(fileobj=_inflated(stream), mode="r|*") as layer:
                     view.add(layer)
                 stream.finish()
-        except tarfile.TarError as error:
+        except (*_BROKEN, zstandard.ZstdError) as error:
             message = f"{self._path}: layer {name} cannot be read: {error}"
-            raise UsageError(message, hint="layers are tar, gzip, bzip2 or xz; zstd is not read") \
-                from error  # fmt: skip
-        except (OSError, EOFError, KeyError, ValueError) as error:
-            message = f"{self._path}: layer {name} cannot be read: {error}"
-            raise UsageError(message, hint="save the image again") from error
+            raise UsageError(message, hint="pull or save the image again") from error
         expected = PurePosixPath(name).name
         if "sha256" in name and stream.digest != expected:
             message = f"{self._path}: layer {name} holds other bytes, of sha256 {stream.digest}"
             raise IntegrityError(message, hint="save or pull the image again")
+
+
+def _inflated(stream: "_Hashing") -> BinaryIO:
+    """Return the tar of a layer; gzip, bzip2 and xz are told apart by tarfile itself."""
+    head = stream.peek(4)
+    if head == _ZSTD:
+        reader = zstandard.ZstdDecompressor().stream_reader(cast("BinaryIO", stream))
+        return cast("BinaryIO", reader)
+    return cast("BinaryIO", stream)
 
 
 class _Hashing:
@@ -165,9 +173,14 @@ class _Hashing:
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self._hash = hashlib.sha256()
+        self._ahead = b""
+
+    def peek(self, size: int) -> bytes:
+        self._ahead = self._raw.read(size)
+        return self._ahead
 
     def read(self, size: int) -> bytes:
-        data = self._raw.read(size)
+        data, self._ahead = self._ahead or self._raw.read(size), b""
         self._hash.update(data)
         return data
 

@@ -12,6 +12,7 @@ from builder.adapters.elf_tables import SymbolTable
 # Shorter stretches between functions are alignment padding; they are decoded with what precedes.
 _SHORTEST_GAP = 16
 _NOTYPE = 0
+_LONGEST = 1 << 47
 INDEX = npt.NDArray[np.int64]
 FLAGS = npt.NDArray[np.bool_]
 
@@ -59,7 +60,7 @@ def cut(elf: ElfFile, symbols: SymbolTable) -> Regions:
     row_of = np.full(len(edges), -1, dtype=np.int64)
     row_of[np.searchsorted(edges, named)] = rows
     ends = _ends(edges, elf.code)
-    stops = np.where(sizes > 0, np.minimum(edges + sizes, ends), ends)
+    stops = np.where(sizes > 0, edges + np.minimum(sizes, ends - edges), ends)
     return _with_gaps(
         Regions(
             starts=edges,
@@ -129,7 +130,8 @@ def _without_inner_labels(
     """Drop the untyped labels that lie inside a function: they are targets of its own jumps."""
     values, typed = symbols.rows["value"][rows], symbols.kinds()[rows] != _NOTYPE
     begin = np.concatenate([values[typed].astype(np.uint64), starts])
-    end = begin + np.concatenate([symbols.rows["size"][rows][typed].astype(np.uint64), sizes])
+    length = np.concatenate([symbols.rows["size"][rows][typed].astype(np.uint64), sizes])
+    end = begin + np.minimum(length, np.uint64(_LONGEST))
     if not len(begin):
         return rows
     order = np.argsort(begin, kind="stable")
@@ -154,7 +156,7 @@ def _ends(edges: U64, code: tuple[Section, ...]) -> U64:
         last = np.searchsorted(edges, np.uint64(section.end), side="left") - 1
         if last >= 0:
             ends[last] = section.end
-    return ends
+    return np.maximum(ends, edges)  # sections that overlap end somewhere before they begin
 
 
 def _with_gaps(regions: Regions) -> Regions:

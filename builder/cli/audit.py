@@ -21,7 +21,7 @@ from builder.domain.audit.report import ImageAudit, Waiver
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.gpu import ComputeCapability
 from builder.domain.isa import IsaLevel, parse_level
-from builder.errors import HostError, UsageError, VerificationError
+from builder.errors import HostError, StorageError, UsageError, VerificationError
 
 _FAIL_ON = {verdict.value: verdict for verdict in AuditVerdict if verdict > AuditVerdict.GUARDED}
 _MANY = 10
@@ -61,10 +61,7 @@ def execute(args: argparse.Namespace) -> int:
     gpus = _gpus(args.gpu)
     audit = _audit(args, level)
     if args.html:
-        page = audit_page.context(audit, gpus, demangler())
-        folder = Path(templates.__file__).resolve().parents[2] / "templates"
-        args.html.write_text(templates.Renderer(folder).render("audit.html.j2", page), "utf-8")
-        wiring.progress().say(f"wrote {args.html}")
+        _write_page(audit, gpus, args.html)
     if args.json:
         json.dump(image_document(audit, gpus), sys.stdout, indent=1)
         print()  # noqa: T201 - stdout is this verb's data
@@ -81,14 +78,26 @@ def audited(target: str, level: IsaLevel) -> ImageAudit:
     return _audit(defaults, level)
 
 
+def _write_page(audit: ImageAudit, gpus: Sequence[ComputeCapability], path: Path) -> None:
+    page = audit_page.context(audit, gpus, demangler())
+    folder = Path(templates.__file__).resolve().parents[2] / "templates"
+    text = templates.Renderer(folder).render("audit.html.j2", page)
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}"
+        raise StorageError(message, hint="name another file for --html") from error
+    wiring.progress().say(f"wrote {path}")
+
+
 def _audit(args: argparse.Namespace, level: IsaLevel) -> ImageAudit:
     if args.jobs < 1:
         message = f"--jobs {args.jobs} leaves no process to work"
         raise UsageError(message, hint="give 1 or more")
+    waivers: Sequence[Waiver] = audit_waivers.load(args.waivers) if args.waivers else ()
     cache = None if args.no_cache else AuditCache(_cache_folder())
     auditor = Auditor(cache, args.jobs, wiring.progress().say)
     found = TargetAuditor(auditor, cache, _Docker()).audit(args.target)
-    waivers: Sequence[Waiver] = audit_waivers.load(args.waivers) if args.waivers else ()
     return command.audit(
         (found.target, found.digest),
         found.files,

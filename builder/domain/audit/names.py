@@ -53,7 +53,9 @@ def _pattern() -> re.Pattern[str]:
 
 
 _ANY = _pattern()
-_BASE = re.compile(rf"(?<![a-z])(?:{'|'.join(_PLAIN)})(?![a-z])", re.IGNORECASE)
+_BASE = re.compile(
+    rf"(?<![a-z])(?:{'|'.join((*_PLAIN, *(word.upper() for word in _PLAIN)))})(?![a-z])"
+)
 _IN_UNITS = re.compile(r"avx512(?:vnni)?|avx2?|ssse3|sse4[._]?[12]?|sse3")
 
 

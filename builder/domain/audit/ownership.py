@@ -16,10 +16,12 @@ _STEMS = (
     "nvfatbin", "nvptxcompiler", "nvrm", "nvcomp", "cudss", "cusparse_lt",
 )  # fmt: skip
 _LIBRARY = re.compile(rf"lib(?:{'|'.join(_STEMS)})(?:_static)?(?:-[0-9a-f]{{8}})?\.so(?:\.[\d.]+)?")
-_PACKAGE = re.compile(
-    r"(?:nvidia|cuda|libcuda|libcud|libcub|libcuf|libcur|libcus|libcup|libcutensor|libnv|libnpp|"
-    r"libnccl|libcudnn|tensorrt|libaccinj|libcuinj)[\w.+-]*"
-)
+_PACKAGE_STEMS = (
+    "nvidia-", "cuda-", "libcuda1", "libcudart", "libcublas", "libcudnn", "libcufft", "libcufile",
+    "libcurand", "libcusolver", "libcusparse", "libcupti", "libcuinj", "libaccinj", "libcutensor",
+    "libnccl", "libnvinfer", "libnvidia-", "libnvjpeg", "libnvjitlink", "libnvrtc",
+    "libnvtoolsext", "libnvvm", "libnvblas", "libnvonnxparser", "libnpp", "libnvcuvid", "tensorrt",
+)  # fmt: skip
 _TREES = re.compile(
     r"(?:^|/)(?:usr/local/cuda[^/]*|opt/nvidia|usr/lib/nvidia-cuda-toolkit|usr/lib/cuda)/"
 )
@@ -36,7 +38,7 @@ class PackageRecord:
 
 def is_nvidia_package(name: str) -> bool:
     """Say whether a wheel or Debian package of this name is NVIDIA's."""
-    return bool(_WHEEL.fullmatch(name) or _PACKAGE.fullmatch(name))
+    return bool(_WHEEL.fullmatch(name)) or name.startswith(_PACKAGE_STEMS)
 
 
 def owner_of(path: str, soname: str, records: Collection[PackageRecord]) -> str:

@@ -39,6 +39,8 @@ library assembly-bare assembly.S -s
 library data data.S -DLABELLED
 library data-bare data.S -s
 library i386 clean.c -m32
+library fatbin fatbin.S
+library fatbin-broken fatbin.S -DBROKEN
 
 for guard in "" -DGUARDED; do
     # shellcheck disable=SC2086 # the options are lists, and one may be empty
