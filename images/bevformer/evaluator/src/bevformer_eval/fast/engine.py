@@ -71,6 +71,8 @@ class Engine:
         self, state: Mapping[str, Tensor], batch: int, device: str, precision: str = "auto"
     ) -> None:
         self.batch, self.device, self.note = batch, torch.device(device), ""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # Triton and graphs work on the current device
         model = BEVFormerTiny()
         model.load_state_dict(dict(state), strict=True)
         self._head = model.eval().to(self.device).pts_bbox_head
