@@ -7,27 +7,30 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 
-from builder.adapters.folder import storage_errors
 from builder.domain.lock_files import Reading, read
 from builder.domain.locking import requirement_file
-from builder.errors import DataError
+from builder.errors import DataError, StorageError
 
 _TEXTS = ("*.json", "pip/*.txt")
 
 
 def read_lock(folder: Path) -> Reading:
     """Read the lock in `folder`; a folder that is not there is a DataError."""
-    if not folder.is_dir():
+    texts = texts_of(folder)
+    if not texts:
         message = f"{folder}: there is no lock"
         raise DataError(message, hint=f"make it: `make lock CELL={folder.name}`")
-    return read(texts_of(folder), schema("lock"))
+    return read(texts, schema("lock"))
 
 
 def texts_of(folder: Path) -> Mapping[str, str]:
     """Return the files of a lock's folder by relative path; empty where there is none."""
-    found = sorted(path for pattern in _TEXTS for path in folder.glob(pattern))
+    old = _beside(folder, "old")
+    # A kill between the two moves of write_lock leaves the old lock there.
+    standing = old if old.is_dir() and not folder.is_dir() else folder
+    found = sorted(path for pattern in _TEXTS for path in standing.glob(pattern))
     return {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8", errors="replace")
+        path.relative_to(standing).as_posix(): path.read_text(encoding="utf-8", errors="replace")
         for path in found
     }
 
@@ -53,28 +56,41 @@ def schema(name: str) -> Mapping[str, object]:
 
 
 def write_lock(folder: Path, texts: Mapping[str, str]) -> None:
-    """Replace the lock in `folder` by `texts`; until the last step the old one stays as it is.
+    """Replace the lock in `folder` by `texts`; whoever reads meets all of the old or of the new.
 
-    A directory cannot replace a full one in one step: the old one is first moved aside, and a
-    kill between the two moves leaves it under `.old`, from where the next call puts it back.
+    A full directory cannot be replaced in one step, so the old one is moved aside first. A full
+    or read-only disk is a StorageError, and the old lock stays.
     """
-    with storage_errors(folder):
-        fresh, old = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for leftover in (fresh, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        for name, text in sorted(texts.items()):
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, text)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+    try:
+        _replace(folder, texts)
+    except OSError as error:
+        message = f"{folder}: the lock cannot be written: {error.strerror or error}"
+        hint = "the old lock stands; make room there or make it writable, and run it again"
+        raise StorageError(message, hint=hint) from error
+
+
+def _replace(folder: Path, texts: Mapping[str, str]) -> None:
+    fresh, old = _beside(folder, "new"), _beside(folder, "old")
+    if old.is_dir() and not folder.is_dir():
+        old.rename(folder)
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for name, text in sorted(texts.items()):
+        _write(fresh / name, text)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: Path, word: str) -> Path:
+    """Return a scratch folder on the same disk, where nobody looks for locks."""
+    return folder.parents[1] / f".{folder.parent.name}-{folder.name}.{word}"
 
 
 def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()

@@ -48,7 +48,7 @@ def execute(args: argparse.Namespace) -> int:
     definition = wiring.definition(args.image, chosen.cell)
     host = HostPip.read()
     workshop = _Workshop(selection=chosen, definition=definition, host=host, engine=args.engine)
-    old = files.read_lock(folder).lock if folder.is_dir() else None
+    old = files.read_lock(folder).lock if files.texts_of(folder) else None
     lock = settle(make(definition, workshop.tools(), wiring.progress()), old)
     texts = dump(lock)
     if found := leaks(texts, host.private_words()):
