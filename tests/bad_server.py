@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import socket
 import socketserver
 import struct
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 STALL_S = 1.0
+LOG = "/log"  # what was asked and served so far, for a server in a process of its own
 
 
 class Fault(Enum):
@@ -110,6 +112,10 @@ class BadServer:
         """Serve in this thread, for a server that is a process of its own."""
         self._server.serve_forever(0.02)
 
+    def leave(self) -> None:
+        """Close the socket here, when another process serves it."""
+        self._server.server_close()
+
     def url(self, path: str) -> str:
         """Return the URL of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
@@ -127,6 +133,9 @@ class BadServer:
                 if "range" in headers:
                     self.log.ranges.append((path, headers["range"]))
             resource = self.resources.get(path)
+            if path == LOG:
+                _send(connection, "200 OK", {}, self._told())
+                return
             if resource is None:
                 _send(connection, "404 Not Found", {}, b"")
                 return
@@ -134,6 +143,10 @@ class BadServer:
             self._serve(connection, path, resource, fault, headers)
         except OSError:  # the client left
             pass
+
+    def _told(self) -> bytes:
+        with self._lock:
+            return json.dumps([self.log.requests, self.log.served]).encode()
 
     def _serve(
         self,

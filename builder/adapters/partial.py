@@ -34,13 +34,16 @@ class Partial:
 
     @classmethod
     def claim(cls, store: Store, artifact: Artifact) -> Self | None:
-        """Take the partial of `artifact`, or return None while another Cellar has it."""
+        """Take the partial of `artifact`; None while another Cellar has it, or has finished it."""
         folder = store.folders["partial"]
         with storage_errors(store.root):
             file = folder.keep(artifact.sha256)
             # It may have become an object, or garbage, between opening and locking.
             if try_lock(file) and still_named(file, folder, artifact.sha256):
-                return cls(store, artifact, file)
+                claimed = cls(store, artifact, file)
+                if not store.has(artifact.sha256):
+                    return claimed
+                claimed.close()
             file.close()
             return None
 
