@@ -140,8 +140,8 @@ def _artifact(stanza: Packages) -> Artifact:
 
 def _mirror(suite: str) -> str:
     """Return the root of the Debian archive that this host uses, best one of `suite` first."""
-    if override := environment.variable(_MIRROR_VARIABLE):
-        return override
+    if override := environment.variable(_MIRROR_VARIABLE).split():
+        return override[0]
     targets = process.run(
         ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)"]
     )

@@ -78,16 +78,22 @@ def _ask(argv: Sequence[str]) -> str:
         return ""
 
 
-def parse_pip(listing: str) -> PipSettings:
-    """Read what `pip config list` prints (values as Python writes them)."""
+def effective_pip(listing: str) -> Mapping[str, str]:
+    """Read what `pip config list` prints (values as Python writes them): one for each setting."""
     values: dict[str, dict[str, str]] = {section: {} for section in _PIP_SECTIONS}
     for line in listing.splitlines():
         found = _PIP_LINE.fullmatch(line)
         if found and found[1] in values:
-            values[found[1]][found[2]] = _literal(found[3])
+            values[found[1]][found[2].replace("_", "-")] = _literal(found[3])
     merged: dict[str, str] = {}
     for section in _PIP_SECTIONS:
         merged |= values[section]
+    return merged
+
+
+def parse_pip(listing: str) -> PipSettings:
+    """Read what `pip config list` prints, as far as a fetch needs it."""
+    merged = effective_pip(listing)
     no_index = merged.get("no-index", "").lower() in ("1", "true", "yes", "on")
     return PipSettings(
         indexes=None if no_index else tuple(merged.get("index-url", "").split()),

@@ -4,10 +4,9 @@ All of it is the host's business: it is lent to a lock for the length of one run
 of words that no lock may hold.
 """
 
-import ast
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -15,12 +14,12 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from builder.adapters import environment, process
+from builder.adapters.channel_settings import effective_pip, parse_overrides
 from builder.errors import HostError
 
 _LISTS = ("index-url", "extra-index-url", "find-links", "trusted-host")
 _FILES = ("cert", "client-cert")
 _PLAIN = ("no-index", "proxy", "timeout", "default-timeout", "retries")
-_SECTIONS = ("global", "download", "install", ":env:")  # a later one wins, as in pip
 _VARIABLES = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -51,7 +50,7 @@ class HostPip:
         variables = environment.variables()
         named = variables.get("NETRC") or str(Path.home() / ".netrc")
         return cls(
-            settings=_effective(listed),
+            settings=_settings(listed, parse_overrides(variables).get("package-index", ())),
             variables={
                 key: variables[key] for key in (*_VARIABLES, *_BUNDLES) if variables.get(key)
             },
@@ -117,6 +116,14 @@ class HostPip:
         return frozenset(words)
 
 
+def _settings(listed: str, mirrors: Sequence[str]) -> Mapping[str, str]:
+    """Return pip's settings; CELLAR_PACKAGE_INDEX_MIRROR stands in for its indexes."""
+    settings = dict(effective_pip(listed))
+    if mirrors:
+        settings |= {"index-url": mirrors[0], "extra-index-url": " ".join(mirrors[1:])}
+    return settings
+
+
 class _Loan:
     """Which of the host's files a container sees, and under which name."""
 
@@ -145,27 +152,15 @@ class _Loan:
         return self.mounts.setdefault(path, PurePosixPath(f"/cellar/lent/{len(self.mounts)}"))
 
 
-def _effective(listed: str) -> Mapping[str, str]:
-    """Read `pip config list` (section.key='value' lines) into one value for each key."""
-    found: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
-    for line in listed.splitlines():
-        name, _, value = line.partition("=")
-        section, _, key = name.rpartition(".")
-        if section in found:
-            found[section][key.replace("_", "-")] = str(ast.literal_eval(value))
-    merged: dict[str, str] = {}
-    for section in _SECTIONS:
-        merged |= found[section]
-    return merged
-
-
 def _words(text: str) -> Iterator[str]:
     url = urlsplit(text)
     if url.scheme in ("", "file"):
         if url.path.startswith("/"):
             yield unquote(url.path).rstrip("/")
         return
-    yield from (part for part in (url.hostname, url.username, url.password) if part)
+    for part in (url.hostname, url.username, url.password):
+        if part:
+            yield from {part, unquote(part)}
 
 
 def _netrc_words(text: str) -> Iterator[str]:
