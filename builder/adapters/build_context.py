@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from packaging.utils import parse_wheel_filename
 
@@ -30,11 +31,8 @@ class BuildContexts:
 
     def tree_digests(self, image: str) -> Mapping[str, str]:
         """Return the digests of the contexts that come from the checkout, by context."""
-        made_by = Path(bootstrap.__file__).read_bytes()  # of the bootstrap only our code is ours
-        return {
-            "bootstrap": hashlib.sha256(made_by).hexdigest(),
-            **self._digests(image),
-        }
+        # Of the bootstrap only the code is ours; its packages are the lock's.
+        return {"bootstrap": _own_code(bootstrap), **self._digests(image)}
 
     def _digests(self, image: str) -> Mapping[str, str]:
         return {
@@ -61,8 +59,7 @@ class BuildContexts:
             for place, path in files:
                 _copy(path, contexts[name] / place)
         if lock.base is None:
-            essential = [self._store.path(deb) for deb in lock.debs["essential"]]
-            bootstrap.write_bootstrap(essential, contexts["bootstrap"], epoch=recipe.image.epoch)
+            contexts["bootstrap"] = self._bootstrap(recipe.image.epoch, lock, into.parent)
         else:
             self._write_vendor(lock.base, contexts["vendor"])
         for path in into.rglob("*/"):
@@ -85,6 +82,19 @@ class BuildContexts:
     def wheels(self, folder: Path) -> Mapping[str, Path]:
         """Return the wheels of a folder by the normalised name of their distribution."""
         return {parse_wheel_filename(path.name)[0]: path for path in folder.glob("*.whl")}
+
+    def _bootstrap(self, epoch: int, lock: Lock, beside: Path) -> Path:
+        """Return the bootstrap's layout, from an earlier build where its inputs are the same."""
+        debs = lock.debs["essential"]
+        inputs = [_own_code(bootstrap), str(epoch), *sorted(deb.sha256 for deb in debs)]
+        key = hashlib.sha256("\n".join(inputs).encode()).hexdigest()
+        path = beside / f"bootstrap-{key[:16]}"
+        if not (path / oci.MARK).is_file():
+            for stale in beside.glob("bootstrap-*"):
+                shutil.rmtree(stale)
+            essential = [self._store.path(deb) for deb in debs]
+            bootstrap.write_bootstrap(essential, path, epoch=epoch)
+        return path
 
     def _write_vendor(self, image: Artifact, into: Path) -> None:
         children = parts(self._store.path(image).read_bytes(), image)
@@ -127,6 +137,10 @@ class BuildContexts:
                 for path in ([part] if part.is_file() else [path for _, path in _files(part)])
             ],
         )
+
+
+def _own_code(module: ModuleType) -> str:
+    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from builder.adapters import environment, process
+from builder.adapters import environment, oci, process
 from builder.adapters.build_log import BuildahLines, BuildSteps
 from builder.domain.engine import BuildRequest, RunOptions
 from builder.domain.image import ImageRef
@@ -159,7 +159,7 @@ def _short_paths(contexts: Mapping[str, Path]) -> Iterator[Mapping[str, str]]:
             named = {}
             for name, path in contexts.items():
                 named[name] = str(path)
-                if (path / "oci-layout").is_file():
+                if (path / oci.MARK).is_file():
                     (plain / name).symlink_to(path)
                     named[name] = f"container-image://oci:{plain / name}"
             yield named

@@ -14,6 +14,8 @@ import zstandard
 
 from builder.domain.comparison import FileFacts, ImageFacts
 
+MARK = "oci-layout"  # the file that makes a directory a layout; written last
+
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -59,7 +61,7 @@ def write_index(into: Path, manifest: str) -> None:
     }
     index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [descriptor]}
     (into / "index.json").write_bytes(_dump(index))
-    (into / "oci-layout").write_bytes(_dump({"imageLayoutVersion": "1.0.0"}))
+    (into / MARK).write_bytes(_dump({"imageLayoutVersion": "1.0.0"}))
 
 
 def layout_digest(layout: Path) -> str:
@@ -90,7 +92,7 @@ def _rfc3339(epoch: int) -> str:
 
 def context_of(path: Path) -> str:
     """Write a directory as the value of `--build-context`: plain, or as an OCI layout."""
-    if (path / "oci-layout").is_file():
+    if (path / MARK).is_file():
         return f"oci-layout://{path}@{layout_digest(path)}"
     return str(path)
 
