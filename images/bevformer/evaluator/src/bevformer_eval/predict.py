@@ -155,7 +155,7 @@ class gpu_errors:  # noqa: N801 - reads as a statement, like contextlib.suppress
             text = str(error)
             line = text.splitlines()[0] if text else type(error).__name__
             if "out of memory" in text:
-                hint = "free the GPU (see nvidia-smi), or run on another one with --device"
+                hint = "free the GPU (see nvidia-smi), lower --batch, or choose another --device"
                 raise HostError(f"the GPU is out of memory: {line}", hint) from error
             if "no kernel image" in text:
                 hint = "choose an image whose architectures include this GPU, or --device cpu"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from bevformer_eval import __version__, distributed, metrics
+from bevformer_eval.choice import Choice, choose, predictor
 from bevformer_eval.data import nuscenes, origin
 from bevformer_eval.draw import Pictures, draw_all
 from bevformer_eval.errors import UsageError
@@ -16,7 +17,7 @@ from bevformer_eval.evaluate import SCHEMA, collect, evaluate, pending, share
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.journal import Journal
 from bevformer_eval.output import emit, storage_errors, write_json
-from bevformer_eval.predict import GroundTruthPredictor, NativePredictor, Observer, Predictor
+from bevformer_eval.predict import GroundTruthPredictor, Predictor
 from bevformer_eval.progress import Progress
 from bevformer_eval.results import format_sample, submission
 
@@ -26,42 +27,13 @@ if TYPE_CHECKING:  # they import torch
 
 
 @dataclass
-class Model:
-    """The weights to evaluate, and what decides their results."""
-
-    identity: Dict[str, object]
-    device: str
-    state: Optional[Dict[str, Any]]  # None: the ground truth
-
-    def device_name(self) -> str:
-        """Return the name of the device for people."""
-        if not self.device.startswith("cuda"):
-            return self.device
-        import torch
-
-        return str(torch.cuda.get_device_name(self.device))
-
-    def predictor(self, session: Session, observer: Optional[Observer] = None) -> Predictor:
-        """Return what turns samples into boxes."""
-        if self.state is None:
-            return GroundTruthPredictor(GroundTruth(session.devkit))
-        from bevformer_eval.model import BEVFormerTiny
-
-        module = BEVFormerTiny()
-        module.load_state_dict(self.state, strict=True)
-        module = module.eval().to(self.device)
-        source, workers = session.dataset.source, session.args.workers
-        return NativePredictor(module, self.device, source, workers=workers, observer=observer)
-
-
-@dataclass
 class Session:
     """What the steps of a run hand on to each other."""
 
     args: argparse.Namespace
     place: distributed.Place
     dataset: nuscenes.Dataset
-    model: Model
+    choice: Choice
     journal: Journal
     golden: Optional[GoldenScenes] = None  # for --check-golden
     _devkit: Optional[Any] = None
@@ -80,8 +52,8 @@ def run(args: argparse.Namespace) -> None:
     _check_options(args)
     place = distributed.place(args.share)
     _check_writable(args.work_dir)
-    model = choose_model(args, place)  # a wrong checkpoint or GPU is named before the data is read
-    session = _open(args, place, model)
+    choice = choose(args, place)  # a wrong checkpoint or GPU is named before the data is read
+    session = _open(args, place, choice)
     if args.check_golden:
         _prepare_golden(session)
     scenes = _unfinished(session)
@@ -91,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         _report(session)
 
 
-def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> Session:
+def _open(args: argparse.Namespace, place: distributed.Place, choice: Choice) -> Session:
     if args.synthetic:
         source = origin.synthesize(args.work_dir, args.scene_seed, args.scenes, args.samples)
     else:
@@ -103,10 +75,10 @@ def _open(args: argparse.Namespace, place: distributed.Place, model: Model) -> S
         "split": dataset.split,
         "scenes": [scene.token for scene in dataset.scenes],
         "infos": str(args.infos or ""),
-        "model": model.identity,
+        "model": choice.identity,
         "evaluator": __version__,
     }
-    return Session(args, place, dataset, model, Journal(args.work_dir, identity))
+    return Session(args, place, dataset, choice, Journal(args.work_dir, identity))
 
 
 def _prepare_golden(session: Session) -> None:
@@ -143,11 +115,16 @@ def _evaluate(session: Session, scenes: List[nuscenes.Scene]) -> None:
             _samples(mine) - _samples(unfinished),
             silent=place.rank > 0 or args.share,
         ) as progress:
-            observer = session.golden.observe if session.golden else None
-            predictor = session.model.predictor(session, observer)
-            evaluate(unfinished, predictor, session.journal, progress, place.rank)
+            evaluate(unfinished, _predictor(session), session.journal, progress, place.rank)
     if place.count > 1 and place.rank == 0 and not args.share:
         distributed.wait_for(lambda: not pending(dataset.scenes, session.journal))
+
+
+def _predictor(session: Session) -> Predictor:
+    if session.args.ground_truth:
+        return GroundTruthPredictor(GroundTruth(session.devkit))
+    observer = session.golden.observe if session.golden else None
+    return predictor(session.choice, session.args, session.dataset.source, observer)
 
 
 def _samples(scenes: List[nuscenes.Scene]) -> int:
@@ -176,7 +153,7 @@ def _report(session: Session) -> None:
         name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")
     }
     write_json(files["results_nusc"], submission(results), indent=None)
-    timings["device"] = session.model.device_name()
+    timings["device"] = session.choice.device_name()
     write_json(files["timings"], timings)
     scores = {
         "schema": SCHEMA,
@@ -185,7 +162,7 @@ def _report(session: Session) -> None:
         "scenes": len(dataset.scenes),
         "samples": dataset.size,
         "synthetic": args.synthetic,
-        "model": session.model.identity,
+        "model": session.choice.identity,
         **metrics.score(session.devkit, dataset.split, files["results_nusc"]),
     }
     write_json(files["metrics"], scores)
@@ -258,8 +235,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
     if not any(given) and not args.synthetic:
         raise UsageError("say which weights: --checkpoint PTH, or --seed N for seeded ones")
-    if args.gpus < 1 or args.workers < 1:
-        raise UsageError("--gpus and --workers must be at least 1")
+    if min(args.gpus, args.batch) < 1 or (args.workers is not None and args.workers < 1):
+        raise UsageError("--gpus, --batch and --workers must be at least 1")
     if args.gpus > 1 and ":" in args.device:
         raise UsageError(
             f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one",
@@ -277,28 +254,3 @@ def _check_writable(work_dir: Path) -> None:
         probe = work_dir / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink()
-
-
-def choose_model(args: argparse.Namespace, place: distributed.Place) -> Model:
-    """Return the model that the options ask for."""
-    if args.ground_truth:
-        return Model({"kind": "ground truth"}, "cpu", None)
-    from bevformer_eval import weights
-    from bevformer_eval.device import choose_device
-
-    device = choose_device(args.device, place.local_rank, tf32=args.tf32)
-    if args.gpus > 1 and device != "cpu":
-        distributed.check_gpus(args.gpus)
-    identity: Dict[str, object] = {"kind": "native"}
-    if args.checkpoint is not None:
-        state = weights.load_checkpoint(args.checkpoint, args.checkpoint_sha256 or None)
-        with args.checkpoint.open("rb") as stream:
-            found = weights.sha256(stream)
-        identity.update(checkpoint_sha256=found, published=found == weights.PUBLISHED_SHA256)
-    else:
-        state = weights.seeded_state_dict(args.seed or 0)
-        identity["seed"] = args.seed or 0
-    identity["arithmetic"] = (
-        "float32 cpu" if device == "cpu" else "tf32 cuda" if args.tf32 else "float32 cuda"
-    )
-    return Model(identity, device, state)

@@ -76,7 +76,20 @@ def _device_options(group: argparse._ActionsContainer) -> None:
         "--gpus", type=int, default=1, metavar="N", help="processes, one for each GPU (default 1)"
     )
     group.add_argument(
-        "--workers", type=int, default=4, metavar="N", help="threads that load images (default 4)"
+        "--workers", type=int, metavar="N", help="threads that load images (default: the cores)"
+    )
+    group.add_argument(
+        "--batch",
+        type=int,
+        default=8,
+        metavar="N",
+        help="scenes side by side on a GPU (default 8)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("auto", "pairs", "float32"),
+        default="auto",
+        help="on a GPU: pairs of halves at float32's accuracy, or plain float32 (default auto)",
     )
     group.add_argument(
         "--tf32", action="store_true", help="allow TF32 on the GPU: faster, other last digits"
