@@ -63,6 +63,8 @@ class _Bar:
 
 class _Amount(ProgressColumn):
     def render(self, task: RichTask) -> Text:
+        if not task.completed and not task.total:  # work that is only described, never counted
+            return Text()
         return Text(amount(int(task.completed), _whole(task.total), str(task.fields["unit"])))
 
 
@@ -114,8 +116,7 @@ class _Lines:
 
     def finish(self) -> None:
         seconds = self._clock() - self._start
-        done = amount(self._done, None, self._unit)
-        self._parent.say(f"{self._text}: {done} in {seconds:.1f} s")
+        self._parent.say(f"{self._so_far(None)} in {seconds:.1f} s")
 
     def _tell_now_and_then(self) -> None:
         now = self._clock()
@@ -124,8 +125,13 @@ class _Lines:
         self._last = now
         speed = self._done / (now - self._start)
         left = (self._total - self._done) / speed if self._total and speed else None
-        so_far = amount(self._done, self._total, self._unit)
-        self._parent.say(f"{self._text}: {so_far} {pace(speed, left, self._unit)}".rstrip())
+        told = f"{self._so_far(self._total)} {pace(speed, left, self._unit)}"
+        self._parent.say(told.rstrip())
+
+    def _so_far(self, total: int | None) -> str:
+        if not self._done and not self._total:  # work that is only described, never counted
+            return self._text
+        return f"{self._text}: {amount(self._done, total, self._unit)}"
 
 
 def amount(done: int, total: int | None, unit: str) -> str:

@@ -38,3 +38,15 @@ def test_plain_lines_come_at_most_every_few_seconds(capsys: pytest.CaptureFixtur
         "fetch: 2.0 kB/4.0 kB 222 bytes/s 0:09 left",
         "fetch: 2.0 kB in 10.0 s",
     ]
+
+
+def test_work_that_is_only_described_shows_no_count(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 9.0, 9.5])
+    task = PlainProgress(clock=lambda: next(seconds)).task("compile")
+    task.describe("compile: file 3")
+    task.finish()
+    assert capsys.readouterr().err.splitlines() == [
+        "compile ...",
+        "compile: file 3",
+        "compile: file 3 in 9.5 s",
+    ]
