@@ -15,12 +15,17 @@ _SHOWN_COLUMNS = 60
 _BEAT_S = 2.0
 
 
+# What ninja, which torch's extensions are compiled with, prints when it begins a file.
+_NINJA = re.compile(r"\[(?P<done>[1-9]\d*)/(?P<total>\d+)\] ")
+
+
 @dataclass(slots=True)
 class _Step:
     name: str
     task: Task | None = None
     started: float = 0.0
     last: str = ""
+    counted: str = ""
     output: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
 
 
@@ -74,7 +79,10 @@ class BuildSteps:
         with self._guard:
             step = self._steps[key]
             step.output.append(text)
-            step.last = text.strip() or step.last
+            if any(map(str.isalnum, text)):  # not the carets under a compiler's warning
+                step.last = text.strip()
+            if count := _NINJA.match(text.strip()):
+                step.counted = self._count(step, int(count["done"]), int(count["total"]))
             self._tell()
 
     def done(self, key: str) -> None:
@@ -92,12 +100,17 @@ class BuildSteps:
         self.failure = "\n".join([f"{step.name}: {reason}", *words])
         self.done(key)
 
+    def _count(self, step: _Step, done: int, total: int) -> str:
+        left = (self._clock() - step.started) / done * (total - done)
+        minutes, seconds = divmod(int(left), 60)
+        return f"{done}/{total} compiled, {minutes}:{seconds:02d} left"
+
     def _tell(self) -> None:
         with self._guard:
             for step in self._steps.values():
                 if step.task is not None:
                     elapsed = int(self._clock() - step.started)
-                    last = step.last[:_SHOWN_COLUMNS]
+                    last = step.counted or step.last[:_SHOWN_COLUMNS]
                     step.task.describe(f"{step.name} [{elapsed} s] {last}".rstrip())
 
 

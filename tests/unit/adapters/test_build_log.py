@@ -110,3 +110,16 @@ def test_steps_that_are_interrupted_end() -> None:
         steps.begin("1")
         raise KeyboardInterrupt
     assert listener.told == ["begin one", "end"]
+
+
+def test_a_compile_tells_its_count_and_what_remains() -> None:
+    listener = Listener()
+    steps = steps_of(listener)
+    for line in (
+        "#3 [ops-build 1/1] RUN --network=none /mnt/steps/build-wheels /opt /x",
+        "#3 1.0 [1/73] c++ -MMD one.cpp",
+        "#3 2.0     |     ^~~~",
+        "#3 3.0 [10/73] c++ -MMD ten.cpp",
+    ):
+        take_buildkit(steps, line)
+    assert listener.told[-1] == "ops-build 1/1: build-wheels [5 s] 10/73 compiled, 0:25 left"
