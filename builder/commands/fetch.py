@@ -78,6 +78,7 @@ def fetch(wish: Wish, tools: Tools) -> Fetched:
     """
     lock, store = wish.lock, tools.store
     if not _missing(lock, store):
+        _refuse(lock, {})
         return _report(lock, tools, plan(lock.artifacts(), store), ())
     with store.lease(artifact.sha256 for artifact in lock.artifacts()):
         failures = _manifests(lock, tools)
@@ -184,6 +185,10 @@ def _announce(todo: FetchPlan, wish: Wish, tools: Tools) -> None:
         f"missing; {readable(todo.download)}{unsized} to download, about "
         f"{readable(todo.unpacked)} once unpacked; {readable(store.free)} free at {store.path}"
     )
+    for source in wish.lock.unlocked:
+        if source.kind is ArtifactKind.SOURCE:
+            what = f"{source.name} {source.version} has no hash yet: {source.reason}"
+            tools.progress.say(f"  {what}; the image comes without it")
     short = shortages(todo, store=store, engine=engine)
     if short and not wish.ignore_space:
         hint = "free some space (`cellar store gc`), set CELLAR_STORE=DIR, or --ignore-space"
@@ -192,28 +197,29 @@ def _announce(todo: FetchPlan, wish: Wish, tools: Tools) -> None:
 
 def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
     """Raise one error that names every input which cannot be had, and every remedy."""
-    if not failures and not lock.unlocked:
+    needed = [one for one in lock.unlocked if one.kind is not ArtifactKind.SOURCE]
+    if not failures and not needed:
         return
     known = {artifact.sha256: artifact for artifact in lock.artifacts()}
+    reasons: dict[str, list[str]] = {}
+    for one in needed:
+        reasons.setdefault(one.reason, []).append(f"{one.name} {one.version}")
     lines = [f"  sha256:{sha256} {error}" for sha256, error in failures.items()]
-    lines += [
-        f"  {one.name} {one.version}: it has no hash yet: {one.reason}" for one in lock.unlocked
-    ]
-    where = f"lock/{lock.image}/{lock.cell}"
-    message = "\n".join([f"{len(lines)} inputs of {where} cannot be had:", *lines])
+    lines += [f"  no hash yet, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
+    count, where = len(failures) + len(needed), _place(lock)
+    message = "\n".join([f"{count} inputs of {where} cannot be had:", *lines])
     failed = [known[sha256] for sha256 in failures if sha256 in known]
-    hint = "\n".join(_remedies(lock, failed, failures))
+    hint = "\n       ".join(_remedies(lock, failed, failures))
     if any(isinstance(error, IntegrityError) for error in failures.values()):
         raise IntegrityError(message, hint=hint)
     raise NetworkError(message, hint=hint)
 
 
 def _remedies(
-    lock: Lock, failed: Iterable[Artifact], failures: Mapping[str, CellarError]
+    lock: Lock, failed: Sequence[Artifact], failures: Mapping[str, CellarError]
 ) -> Iterator[str]:
-    failed = list(failed)
-    select = f"--image {lock.image} --cell {lock.cell}"
     if failures:
+        select = f"--image {lock.image} --cell {lock.cell}"
         yield (
             "bring these files in a folder (any name, any depth) and run "
             f"`cellar fetch {select} --from FOLDER`"
@@ -222,15 +228,20 @@ def _remedies(
         if image.kind is ArtifactKind.IMAGE:
             source = f"docker://{repository(image.location)}@sha256:{image.sha256}"
             copy = f"skopeo copy --all --preserve-digests {source} dir:FOLDER/base"
-            yield f"      the base: `{copy}`"
+            yield f"the base: `{copy}`"
     channels = sorted({artifact.channel for artifact in failed})
     if channels:
         names = ", ".join(f"CELLAR_{one.upper().replace('-', '_')}_MIRROR" for one in channels)
-        yield f"      or name a mirror that has them: {names}"
+        yield f"or name a mirror that has them: {names}"
     gone = sum(isinstance(error, GoneError) for error in failures.values())
-    if gone or lock.unlocked:
-        why = f"{gone} left their channel" if gone else "some have no hash"
-        yield f"      {why}: `make lock CELL={lock.cell}` makes lock/{lock.image}/{lock.cell} anew"
+    if gone:
+        yield f"{gone} left their channel: `make lock CELL={lock.cell}` makes {_place(lock)} anew"
+    elif lock.unlocked:
+        yield f"for hashes: `make lock CELL={lock.cell}` makes {_place(lock)} anew"
+
+
+def _place(lock: Lock) -> str:
+    return f"lock/{lock.image}/{lock.cell}"
 
 
 def _report(lock: Lock, tools: Tools, todo: FetchPlan, took: Iterable[Artifact]) -> Fetched:

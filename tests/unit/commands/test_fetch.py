@@ -154,20 +154,21 @@ def test_all_that_cannot_be_reached_is_told_at_once_and_nothing_is_downloaded(
         A.sha256: Found(problem="the package index does not have it", gone=True),
         BASE.sha256: Found(problem="docker.io: its host name is not known here"),
     }
-    unlocked = Unlocked(
-        kind=ArtifactKind.SOURCE,
-        name="detectron2",
-        version="0.6",
-        channel="git",
-        reason="github.com was not reached",
-    )
+    unlocked = [
+        Unlocked(kind=kind, name=name, version="1", channel="x", reason=reason)
+        for kind, name, reason in (
+            (ArtifactKind.DEB, "gcc", "the base was not reached"),
+            (ArtifactKind.WHEEL, "tqdm", "the base was not reached"),
+            (ArtifactKind.SOURCE, "detectron2", "github.com was not reached"),
+        )
+    ]
     with pytest.raises(NetworkError) as caught:
-        fetch(Wish(lock=lock_of(A, B, base=BASE, unlocked=(unlocked,))), world.tools())
+        fetch(Wish(lock=lock_of(A, B, base=BASE, unlocked=tuple(unlocked))), world.tools())
     assert str(caught.value).splitlines() == [
-        "3 inputs of lock/bevformer/cu111 cannot be had:",
+        "4 inputs of lock/bevformer/cu111 cannot be had:",
         f"  sha256:{BASE.sha256} nvidia-cuda-11.1.1: docker.io: its host name is not known here",
         f"  sha256:{A.sha256} {A.filename}: the package index does not have it",
-        "  detectron2 0.6: it has no hash yet: github.com was not reached",
+        "  no hash yet, the base was not reached: gcc 1, tqdm 1",
     ]
     hint = caught.value.hint or ""
     assert "`cellar fetch --image bevformer --cell cu111 --from FOLDER`" in hint
@@ -179,6 +180,37 @@ def test_all_that_cannot_be_reached_is_told_at_once_and_nothing_is_downloaded(
     assert "1 left their channel: `make lock CELL=cu111`" in hint
     assert caught.value.exit_code == 4
     assert world.downloaded == []
+
+
+def test_an_upstream_source_without_a_hash_is_told_and_left_out(
+    store: Store, scratch: Path
+) -> None:
+    world = World(store, scratch, b"bytes of a")
+    source = Unlocked(
+        kind=ArtifactKind.SOURCE,
+        name="detectron2",
+        version="0.6",
+        channel="git",
+        reason="github.com was not reached",
+    )
+    world.listener.lines.clear()
+    assert fetch(Wish(lock=lock_of(A, unlocked=(source,))), world.tools()).took == (A,)
+    told = (
+        "  detectron2 0.6 has no hash yet: github.com was not reached; the image comes without it"
+    )
+    assert told in world.listener.lines
+
+
+def test_a_lock_that_lacks_a_hash_is_refused_although_all_else_is_there(
+    store: Store, scratch: Path
+) -> None:
+    world = World(store, scratch, b"bytes of a")
+    wheel = Unlocked(
+        kind=ArtifactKind.WHEEL, name="tqdm", version="4", channel="x", reason="nobody knows"
+    )
+    fetch(Wish(lock=lock_of(A)), world.tools())
+    with pytest.raises(NetworkError, match="no hash yet, nobody knows: tqdm 4"):
+        fetch(Wish(lock=lock_of(A, unlocked=(wheel,))), world.tools())
 
 
 def test_keep_going_takes_what_can_be_had_and_still_fails(store: Store, scratch: Path) -> None:
