@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from debian.deb822 import Packages
@@ -139,21 +139,38 @@ def _artifact(stanza: Packages) -> Artifact:
 
 
 def _mirror(suite: str) -> str:
-    """Return the root of the Debian archive that this host uses, best one of `suite` first."""
+    """Return the root of the Debian archive that this host uses, one with `suite` first."""
     if override := environment.variable(_MIRROR_VARIABLE).split():
         return override[0]
-    targets = process.run(
-        ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)"]
-    )
-    rows = [row.split() for row in dict.fromkeys(targets.splitlines()) if len(row.split()) == 2]
-    for uri, release in rows:
-        if release == suite:
-            return uri
-    for uri, _ in rows:
-        if urlsplit(uri).path.rstrip("/").endswith("/debian"):
-            return uri
+    # Without release files (a host that never ran `apt-get update`) nobody knows an origin.
+    rows = _archives() or _archives("--no-release-info")
+    if rows:
+        return min(rows, key=lambda row: (row.origin != "Debian", row.release != suite)).uri
     message = f"this host's apt has no Debian archive among its sources ({suite} is needed)"
     raise HostError(message, hint=f"name a mirror: {_MIRROR_VARIABLE}=URL")
+
+
+class _Archive(NamedTuple):
+    """One source of the host's apt."""
+
+    uri: str
+    release: str
+    component: str
+    origin: str
+
+    @property
+    def serves_debian(self) -> bool:
+        """Say whether this is Debian's main archive: not its updates, not another vendor's."""
+        named = urlsplit(self.uri).path.rstrip("/").endswith("/debian")
+        vendor = self.origin == "Debian" or (self.origin == "$(ORIGIN)" and named)
+        return vendor and self.component == "main" and "-" not in self.release
+
+
+def _archives(*options: str) -> list[_Archive]:
+    form = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
+    printed = process.run(["apt-get", "indextargets", *options, "--format", form])
+    rows = (line.split("|") for line in printed.splitlines() if line.count("|") == 3)
+    return [row for row in (_Archive(*fields) for fields in rows) if row.serves_debian]
 
 
 def _keyring() -> Path:
