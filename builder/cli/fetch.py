@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from builder.adapters import files
 from builder.adapters.folder_import import FolderImport
 from builder.cli import storage, wiring
 from builder.cli.selection import add_cell_options, select
-from builder.commands.fetch import Fetched, Wish, fetch, import_from
+from builder.commands.fetch import Fetched, Wish, confirmed_lock, fetch, import_from
 from builder.domain.artifact import Artifact
 from builder.domain.fetch import readable
+from builder.domain.lock_files import dump
+from builder.domain.lockfile import Lock
 from builder.errors import NetworkError
 
 _SHOWN = 12  # names in a message for people; --json has them all
@@ -36,6 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ignore-space", action="store_true", help="go on where the disk seems too small"
     )
+    parser.add_argument(
+        "--confirm",
+        action="store_true",
+        help="write into the lock which quoted hashes and sizes a fetch has confirmed",
+    )
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
@@ -56,6 +64,8 @@ def execute(args: argparse.Namespace) -> int:
         done = fetch(wish, tools)
     say = tools.progress.say
     _tell(done, say)
+    if done.confirmed:
+        _confirm(lock, done, write=args.confirm, say=say)
     if args.json:
         sys.stdout.write(json.dumps(_document(done), indent=2) + "\n")
     if done.remaining and not args.plan:
@@ -71,8 +81,15 @@ def _tell(done: Fetched, say: Callable[[str], None]) -> None:
         say(f"took {len(done.took)} inputs ({readable(size)}): {_names(done.took)}")
     elif not done.remaining:
         say(f"all {done.plan.present} inputs are in the store")
-    if done.confirmed:
-        say(f"{len(done.confirmed)} quoted hashes are confirmed: {_names(done.confirmed)}")
+
+
+def _confirm(lock: Lock, done: Fetched, *, write: bool, say: Callable[[str], None]) -> None:
+    say(f"{len(done.confirmed)} quoted hashes are confirmed: {_names(done.confirmed)}")
+    if not write:
+        say(f"  `cellar fetch --cell {lock.cell} --confirm` writes that into {lock.folder}")
+        return
+    files.write_lock(wiring.root() / lock.folder, dump(confirmed_lock(lock, done.confirmed)))
+    say(f"  {lock.folder} says so now")
 
 
 def _names(artifacts: Iterable[Artifact]) -> str:

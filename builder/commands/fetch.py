@@ -206,7 +206,7 @@ def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
         reasons.setdefault(one.reason, []).append(f"{one.name} {one.version}")
     lines = [f"  sha256:{sha256} {error}" for sha256, error in failures.items()]
     lines += [f"  no hash yet, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
-    count, where = len(failures) + len(needed), _place(lock)
+    count, where = len(failures) + len(needed), lock.folder
     message = "\n".join([f"{count} inputs of {where} cannot be had:", *lines])
     failed = [known[sha256] for sha256 in failures if sha256 in known]
     hint = "\n       ".join(_remedies(lock, failed, failures))
@@ -235,13 +235,9 @@ def _remedies(
         yield f"or name a mirror that has them: {names}"
     gone = sum(isinstance(error, GoneError) for error in failures.values())
     if gone:
-        yield f"{gone} left their channel: `make lock CELL={lock.cell}` makes {_place(lock)} anew"
+        yield f"{gone} left their channel: `make lock CELL={lock.cell}` makes {lock.folder} anew"
     elif lock.unlocked:
-        yield f"for hashes: `make lock CELL={lock.cell}` makes {_place(lock)} anew"
-
-
-def _place(lock: Lock) -> str:
-    return f"lock/{lock.image}/{lock.cell}"
+        yield f"for hashes: `make lock CELL={lock.cell}` makes {lock.folder} anew"
 
 
 def _report(lock: Lock, tools: Tools, todo: FetchPlan, took: Iterable[Artifact]) -> Fetched:
@@ -256,4 +252,20 @@ def _report(lock: Lock, tools: Tools, todo: FetchPlan, took: Iterable[Artifact])
         took=tuple(took),
         remaining=remaining,
         confirmed=tuple(replace(one, quoted=False, size=store.size(one.sha256)) for one in quoted),
+    )
+
+
+def confirmed_lock(lock: Lock, confirmed: Iterable[Artifact]) -> Lock:
+    """Return `lock` with inputs as a fetch has confirmed them: no longer quoted, sizes known."""
+    known = {artifact.sha256: artifact for artifact in confirmed}
+
+    def seen(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+        return tuple(known.get(artifact.sha256, artifact) for artifact in artifacts)
+
+    return replace(
+        lock,
+        base=lock.base and known.get(lock.base.sha256, lock.base),
+        debs={group: seen(debs) for group, debs in lock.debs.items()},
+        pip=tuple(replace(layer, artifacts=seen(layer.artifacts)) for layer in lock.pip),
+        sources=seen(lock.sources),
     )
