@@ -7,6 +7,8 @@ from builder.cli import building, selection, wiring
 from builder.commands.render import golden
 from builder.errors import VerificationError
 
+_GOLDEN = wiring.root() / "tests" / "golden"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -25,10 +27,9 @@ def execute(args: argparse.Namespace) -> int:
     if not args.golden and not args.check:
         sys.stdout.write(building.dockerfile(building.recipe(selection.select(args))))
         return 0
-    folder = wiring.root() / "tests" / "golden"
     faults = []
     for name, text in golden(selection.matrix(args), building.recipe, building.dockerfile).items():
-        path = folder / name
+        path = _GOLDEN / name
         if args.golden:
             path.write_text(text)
         elif not path.is_file() or path.read_text() != text:

@@ -46,7 +46,12 @@ ARG SOURCE_DATE_EPOCH
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
-    --mount=type=bind,from=wheelhouse,source=torch,target=/mnt/wheels \
+    --mount=type=bind,from=wheelhouse,source=torch-1,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=torch-2,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 FROM torch AS wheels

@@ -1,0 +1,94 @@
+"""What a Dockerfile is made of: layers small enough to pull, settings for every kind of cell."""
+
+from dataclasses import replace
+
+import pytest
+
+from builder.adapters.datafiles import load_image, load_matrix
+from builder.commands.render import plain
+from builder.domain.artifact import ArtifactKind
+from builder.domain.gpu import ComputeCapability
+from builder.domain.recipe import LAYER_LIMIT, Compiler, Recipe, groups, recipe, sources_of
+from tests.unit.commands import fakes
+
+IMAGE = load_image(fakes.ROOT / "images" / "bevformer" / "image.yaml")
+MATRIX = load_matrix(fakes.ROOT / "images" / "bevformer" / "matrix.yaml")
+COMPILER = Compiler(gcc=13, host_flags=("-march=x86-64",), nvcc_flags=("-Xcompiler", "-march=x"))
+HALF = LAYER_LIMIT // 2
+
+
+def decide(cell: str) -> Recipe:
+    return recipe(IMAGE, plain(MATRIX, cell), COMPILER, None)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        pytest.param({}, {"l": ""}, id="nothing"),
+        pytest.param({"a": 1, "b": 2}, {"l": "ab"}, id="all-fit"),
+        pytest.param({"a": HALF, "b": HALF}, {"l": "ab"}, id="just-fit"),
+        pytest.param(
+            {"a": HALF, "b": LAYER_LIMIT - HALF + 1}, {"l-1": "a", "l-2": "b"}, id="one-too-many"
+        ),
+        pytest.param(
+            {"a": 1, "b": LAYER_LIMIT * 2, "c": 1},
+            {"l-1": "a", "l-2": "b", "l-3": "c"},
+            id="one-above-the-limit",
+        ),
+        pytest.param({"b": HALF, "a": HALF, "c": HALF}, {"l-1": "ab", "l-2": "c"}, id="by-name"),
+    ],
+)
+def test_groups(sizes: dict[str, int], expected: dict[str, str]) -> None:
+    artifacts = [fakes.artifact(name, size=size) for name, size in sizes.items()]
+    found = groups("l", artifacts)
+    assert {name: "".join(one.name for one in group) for name, group in found.items()} == expected
+
+
+def test_a_quoted_wheel_of_unknown_size_takes_no_room() -> None:
+    unknown = replace(fakes.artifact("a"), size=None)
+    assert list(groups("l", [unknown, fakes.artifact("b", size=LAYER_LIMIT)])) == ["l"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "home"),
+    [
+        pytest.param("cu111", "/usr/local/cuda", id="in-the-base"),
+        pytest.param("cu124", "/usr", id="debian"),
+        pytest.param(
+            "cu130", "/opt/cellar/lib/python3.11/site-packages/nvidia/cu13", id="package-index"
+        ),
+    ],
+)
+def test_the_toolkits_place(cell: str, home: str) -> None:
+    environment = decide(cell).environment
+    assert environment["CUDA_HOME"] == home
+    assert environment["PATH"].startswith(f"/opt/cellar/bin:{home}/bin:")
+
+
+def test_a_cell_without_cuda_has_no_word_of_it() -> None:
+    found = decide("cpu")
+    names = {*found.environment, *found.compiler_environment}
+    assert [name for name in names if "CUDA" in name or "NV" in name] == []
+    assert found.environment["PATH"].split(":")[:2] == ["/opt/cellar/bin", "/usr/local/sbin"]
+
+
+def test_what_the_ops_are_compiled_with() -> None:
+    chosen = replace(plain(MATRIX, "cu124"), gpu_archs=(ComputeCapability(8, 6),), ptx=None)
+    flags = "-march=x86-64 -g0 -ffile-prefix-map=/build=."
+    assert recipe(IMAGE, chosen, COMPILER, None).compiler_environment == {
+        "CC": "gcc-13",
+        "CXX": "g++-13",
+        "CFLAGS": flags,
+        "CXXFLAGS": flags,
+        "MMCV_WITH_OPS": "1",
+        "FORCE_CUDA": "1",
+        "TORCH_CUDA_ARCH_LIST": "8.6",
+        "NVCC_APPEND_FLAGS": "-Xcompiler -march=x",
+    }
+
+
+def test_only_sources_that_the_cell_names_are_compiled() -> None:
+    other = fakes.artifact("bevformer", ArtifactKind.SOURCE)
+    lock = replace(fakes.LOCK, sources=(*fakes.LOCK.sources, other))
+    found = sources_of(MATRIX.cell("cpu"), lock)
+    assert [source.name for source in found] == ["mmcv-full"]
