@@ -37,6 +37,14 @@ class CodeMap:
         loose = ~cut.known[safe] & ~cut.data[safe] & (addresses < cut.ends[safe])
         return np.where((at >= 0) & (exact | loose), self.places[safe], -1)
 
+    def function_at(self, address: int) -> int:
+        """Return the same for one address."""
+        cut = self.regions
+        at = int(np.searchsorted(cut.starts, np.uint64(address), side="right")) - 1
+        if at < 0 or (address != cut.starts[at] and (cut.known[at] or cut.data[at])):
+            return -1
+        return int(self.places[at]) if address < cut.ends[at] else -1
+
     def around(self, address: int) -> int:
         """Return the function that holds an address, -1 for none."""
         at = int(np.searchsorted(self.functions.starts, np.uint64(address), side="right")) - 1

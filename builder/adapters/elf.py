@@ -1,6 +1,7 @@
 """One ELF file read with bounds: headers by pyelftools, the long tables by numpy."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,8 +123,7 @@ class ElfFile:
         if offset < 0 or size < 0 or offset + size > self.length:
             text = f"a table claims bytes {offset} to {offset + size} of a {self.length} byte file"
             raise self.fault(text)
-        self._file.seek(offset)
-        return self._file.read(size)
+        return os.pread(self._file.fileno(), size, offset)
 
     @cached_property
     def head(self) -> ElfHead:

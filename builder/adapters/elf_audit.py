@@ -10,10 +10,9 @@ from builder.adapters.elf import ElfError, ElfFile
 from builder.adapters.elf_program import build_program
 from builder.adapters.fatbin import list_device_code
 from builder.adapters.function_reader import ElfFunctions
-from builder.domain.audit.judge import LevelJudgement, judge
+from builder.domain.audit.judge import LevelJudgement, judge_all
 from builder.domain.audit.ownership import PackageRecord, owner_of
 from builder.domain.audit.report import FileAudit
-from builder.domain.isa import IsaLevel
 
 
 def audit_file(
@@ -73,4 +72,4 @@ def _levels(elf: ElfFile, pool: Executor | None) -> tuple[tuple[LevelJudgement, 
     found = survey(elf, code, pool)
     program = build_program(elf, code, found)
     reader = ElfFunctions(elf, code, found)
-    return tuple(judge(program, reader, level) for level in IsaLevel), program.stripped
+    return judge_all(program, reader), program.stripped

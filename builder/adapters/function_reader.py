@@ -1,8 +1,7 @@
 """Single functions of an ELF file, decoded instruction by instruction when a judgement asks."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-import numpy as np
 from iced_x86 import (
     Code,
     Decoder,
@@ -18,7 +17,7 @@ from builder.adapters.code_map import CodeMap
 from builder.adapters.disassembler import Survey
 from builder.adapters.elf import ElfFile
 from builder.adapters.instruction_set import BITS_BY_CODE
-from builder.adapters.references import connect
+from builder.adapters.references import References, connect
 from builder.adapters.stores import StoreReader
 from builder.domain.audit.program import Body, Label, Site
 
@@ -39,12 +38,16 @@ class ElfFunctions:
         self._slots = _slot_table(code)
         self._fixed = elf.head.kind == "ET_EXEC"  # addresses are known when it is linked
         self._units = elf_tables.units(code.symbols)
-        self._references = connect(code, found)
+        self._found = found
         self._formatter = Formatter(FormatterSyntax.GAS)
         self._formatter.rip_relative_addresses = True
         self._stores = StoreReader(elf, {slot: target for slot, (target, _) in self._slots.items()})
         self.body = lru_cache(maxsize=65536)(self._body)
         self.label = lru_cache(maxsize=65536)(self._label)
+
+    @cached_property
+    def _references(self) -> References:
+        return connect(self._code, self._found)
 
     def callees(self, index: int) -> list[int]:
         """Return the functions that one may call or jump to."""
@@ -123,7 +126,7 @@ class ElfFunctions:
         return Site(address=int(instruction.ip), text=text, bits=bits)
 
     def _region(self, address: int) -> int:
-        return int(self._code.index_of(np.array([address], dtype=np.uint64))[0])
+        return self._code.function_at(address)
 
     def _branch(self, target: int, calls: set[int], imports: set[str]) -> None:
         slot = self._code.stubs.get(target)

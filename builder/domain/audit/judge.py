@@ -17,19 +17,6 @@ _NEIGHBOURS = 8  # on each side
 _FEWEST = 4
 _DENSE = 0.4  # of them above the level: the stretch comes from a unit compiled for the ISA
 
-_VERDICTS = {
-    Signal.TABLE: AuditVerdict.POINTER,
-    Signal.TAKEN: AuditVerdict.POINTER,
-    Signal.NO_WAY_IN: AuditVerdict.POINTER,
-    Signal.STRIPPED: AuditVerdict.UNKNOWN,
-    Signal.NO_FUNCTION: AuditVerdict.UNKNOWN,
-    Signal.NOT_CODE: AuditVerdict.UNKNOWN,
-    Signal.DIRECT: AuditVerdict.SUSPECT,
-    Signal.EXPORTED: AuditVerdict.SUSPECT,
-    Signal.STARTS: AuditVerdict.INIT_FAIL,
-}
-
-
 MOST_SHOWN = 200
 
 
@@ -61,16 +48,29 @@ class _Way:
 
     @property
     def verdict(self) -> AuditVerdict:
-        return _VERDICTS.get(self.signal, AuditVerdict.GUARDED)
+        return self.signal.verdict
 
 
-def judge(program: Program, reader: FunctionReader, level: IsaLevel) -> LevelJudgement:
+def judge_all(program: Program, reader: FunctionReader) -> tuple[LevelJudgement, ...]:
+    """Judge one file at every level, the lowest first."""
+    if not any(bits & features.above(IsaLevel.V1) for bits in program.bits):
+        return tuple(
+            LevelJudgement(level=level, verdict=AuditVerdict.CLEAN, counts=(), findings=())
+            for level in IsaLevel
+        )
+    guards = Guards.find(program, reader)
+    return tuple(judge(program, reader, level, guards) for level in IsaLevel)
+
+
+def judge(
+    program: Program, reader: FunctionReader, level: IsaLevel, guards: Guards | None = None
+) -> LevelJudgement:
     """Judge every function of one file that a CPU of `level` may not be able to run."""
-    bench = Bench(program, reader, level)
+    bench = Bench(program, reader, level, guards or Guards.find(program, reader))
     ways = bench.decide()
     return LevelJudgement(
         level=level,
-        verdict=max((way.verdict for way in ways.values()), default=AuditVerdict.CLEAN),
+        verdict=max({way.verdict for way in ways.values()}, default=AuditVerdict.CLEAN),
         counts=_count(program, ways),
         findings=bench.findings(ways),
         silent=sum(bool(program.bits[i] & bench.mask & features.SILENT) for i in ways),
@@ -83,7 +83,7 @@ def _count(program: Program, ways: dict[int, _Way]) -> tuple[CountRow, ...]:
         groups.setdefault(way.signal, []).append(program.sizes[index])
     rows = [
         CountRow(
-            verdict=_VERDICTS.get(signal, AuditVerdict.GUARDED),
+            verdict=signal.verdict,
             signal=signal,
             functions=len(sizes),
             size=sum(sizes),
@@ -96,17 +96,15 @@ def _count(program: Program, ways: dict[int, _Way]) -> tuple[CountRow, ...]:
 class Bench:
     """The judgement of one program at one level."""
 
-    def __init__(self, program: Program, reader: FunctionReader, level: IsaLevel) -> None:
+    def __init__(
+        self, program: Program, reader: FunctionReader, level: IsaLevel, guards: Guards
+    ) -> None:
         self.program = program
         self.reader = reader
+        self.guards = guards
         self.mask = features.above(level)
         self.over = [bool(bits & self.mask) for bits in program.bits]
         self._before = list(accumulate(self.over, initial=0))
-
-    @cached_property
-    def guards(self) -> Guards:
-        """Return who knows the CPU."""
-        return Guards.find(self.program, self.reader)
 
     @cached_property
     def asks(self) -> bool:
@@ -132,7 +130,7 @@ class Bench:
                 continue
             found = list(self._ways(index))
             if found:
-                ways[index] = max(found, key=lambda way: way.verdict)
+                ways[index] = max(found, key=lambda way: way.verdict.rank)
             else:
                 inner.append(index)
         self._spread(ways, inner)
@@ -141,7 +139,7 @@ class Bench:
     def _spread(self, ways: dict[int, _Way], inner: list[int]) -> None:
         """Give functions that only others above the level call the worst of their callers."""
         waiting = set(inner)
-        for index in sorted(ways, key=lambda i: ways[i].verdict, reverse=True):
+        for index in sorted(ways, key=lambda i: ways[i].verdict.rank, reverse=True):
             reached = [index]
             while reached:
                 current = reached.pop()

@@ -82,6 +82,7 @@ def unit_promises(unit: str, level: IsaLevel | None) -> bool:
     return promises(unit, level) or promises(loose, level)
 
 
+@lru_cache(maxsize=1 << 16)
 def stem(symbol: str) -> str:
     """Return the symbol without its ISA tokens and the digits that count their length."""
     return re.sub(r"\d+", "", _BASE.sub("", _ANY.sub("", symbol)))

@@ -13,9 +13,7 @@ class _Bench(Protocol):
     program: Program
     reader: FunctionReader
     over: list[bool]
-
-    @property
-    def guards(self) -> Guards: ...
+    guards: Guards
 
 
 def start_chains(bench: _Bench) -> dict[int, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from functools import total_ordering
+from typing import Self
 
 from builder.domain.audit.program import Label
 
@@ -10,6 +11,8 @@ from builder.domain.audit.program import Label
 @total_ordering
 class AuditVerdict(Enum):
     """What the code of one file, or of an image, promises; later members are worse."""
+
+    rank: int
 
     CLEAN = "clean"
     GUARDED = "guarded"
@@ -20,11 +23,16 @@ class AuditVerdict(Enum):
     INIT_FAIL = "init-fail"
     ENV_FAIL = "env-fail"
 
+    def __new__(cls, value: str) -> Self:
+        """Give each member its place, from harmless to fatal as they stand here."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.rank = len(cls.__members__)
+        return member
+
     def __lt__(self, other: object) -> bool:
         """Order from harmless to fatal."""
-        if not isinstance(other, AuditVerdict):
-            return NotImplemented
-        return _ORDER.index(self) < _ORDER.index(other)
+        return self.rank < other.rank if isinstance(other, AuditVerdict) else NotImplemented
 
     @property
     def fails(self) -> bool:
@@ -37,7 +45,6 @@ class AuditVerdict(Enum):
         return _MEANINGS[self]
 
 
-_ORDER = list(AuditVerdict)
 _MEANINGS = {
     AuditVerdict.CLEAN: "no instruction above the level",
     AuditVerdict.GUARDED: "every way into code above the level asks the CPU first",
@@ -53,24 +60,33 @@ _MEANINGS = {
 class Signal(Enum):
     """The evidence for one function's verdict."""
 
-    GUARD_CPUID = "guard-cpuid"
-    GUARD_VARIABLE = "guard-variable"
-    GUARD_CALL = "guard-call"
-    GUARD_IFUNC = "guard-ifunc"
-    GUARD_CALLERS = "guard-callers"
-    VARIANTS = "variants"
-    ISA_UNIT = "isa-unit"
-    ISA_NAME = "isa-name"
-    INNER = "inner"
-    TABLE = "table"
-    TAKEN = "taken"
-    EXPORTED = "exported"
-    NO_WAY_IN = "no-way-in"
-    DIRECT = "direct"
-    STRIPPED = "stripped"
-    NO_FUNCTION = "no-function"
-    NOT_CODE = "not-code"
-    STARTS = "starts"
+    verdict: AuditVerdict
+
+    GUARD_CPUID = "guard-cpuid", AuditVerdict.GUARDED
+    GUARD_VARIABLE = "guard-variable", AuditVerdict.GUARDED
+    GUARD_CALL = "guard-call", AuditVerdict.GUARDED
+    GUARD_IFUNC = "guard-ifunc", AuditVerdict.GUARDED
+    GUARD_CALLERS = "guard-callers", AuditVerdict.GUARDED
+    VARIANTS = "variants", AuditVerdict.GUARDED
+    ISA_UNIT = "isa-unit", AuditVerdict.GUARDED
+    ISA_NAME = "isa-name", AuditVerdict.GUARDED
+    INNER = "inner", AuditVerdict.GUARDED
+    TABLE = "table", AuditVerdict.POINTER
+    TAKEN = "taken", AuditVerdict.POINTER
+    NO_WAY_IN = "no-way-in", AuditVerdict.POINTER
+    EXPORTED = "exported", AuditVerdict.SUSPECT
+    DIRECT = "direct", AuditVerdict.SUSPECT
+    STRIPPED = "stripped", AuditVerdict.UNKNOWN
+    NO_FUNCTION = "no-function", AuditVerdict.UNKNOWN
+    NOT_CODE = "not-code", AuditVerdict.UNKNOWN
+    STARTS = "starts", AuditVerdict.INIT_FAIL
+
+    def __new__(cls, value: str, verdict: AuditVerdict) -> Self:
+        """Join each signal with the verdict that it leads to."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.verdict = verdict
+        return member
 
     @property
     def meaning(self) -> str:

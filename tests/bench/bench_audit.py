@@ -1,0 +1,195 @@
+"""The audit's speed and memory beside objdump's, in one run.
+
+    python tests/bench/bench_audit.py [--wheels FOLDER]
+
+The wheels are torch 1.9.1, torchvision 0.10.1 and numpy 1.19.5 for Python 3.8 (411 MB of code);
+what is missing in FOLDER is fetched by this host's pip. Wall times depend on what else the machine
+does, so CPU times stand beside them and every speed is also told as a ratio to objdump's.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess  # noqa: TID251 - this program measures other programs
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.adapters import environment
+from builder.adapters.elf import ElfFile
+from builder.adapters.fatbin import SECTIONS, list_device_code
+
+WHEELS = ("torch==1.9.1", "torchvision==0.10.1", "numpy==1.19.5")
+PLATFORMS = ("manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64")
+OBJDUMP_FILE = "torch/lib/libtorch_cuda.so"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One measured command."""
+
+    name: str
+    megabytes: float
+    wall: float
+    cpu: float
+    peak: float  # MB of resident memory of the whole process tree
+
+    @property
+    def speed(self) -> float:
+        """Return megabytes of code per second of wall time."""
+        return self.megabytes / self.wall
+
+
+def fetch(folder: Path) -> list[Path]:
+    """Return the wheels, fetched by pip where they are missing."""
+    found = []
+    for requirement in WHEELS:
+        name, version = requirement.split("==")
+        pattern = f"{name}-{version}-*.whl"
+        if not list(folder.glob(pattern)):
+            platforms = [word for p in PLATFORMS for word in ("--platform", p)]
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            where = ["--only-binary=:all:", "--python-version", "3.8", "--dest", str(folder)]
+            subprocess.run([*pip, *where, *platforms, requirement], check=True)
+        found += sorted(folder.glob(pattern))[:1]
+    return found
+
+
+def measure(
+    name: str, argv: Sequence[str], megabytes: float, env: Mapping[str, str] | None = None
+) -> Run:
+    """Run a command and watch the memory of its process tree."""
+    before = os.times()
+    start = time.perf_counter()
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=env) as child:
+        watcher = _Watcher(child.pid)
+        watcher.start()
+        child.wait()
+    wall = time.perf_counter() - start
+    watcher.join()
+    after = os.times()
+    cpu = after.children_user + after.children_system
+    cpu -= before.children_user + before.children_system
+    return Run(name=name, megabytes=megabytes, wall=wall, cpu=cpu, peak=watcher.peak)
+
+
+class _Watcher(threading.Thread):
+    """Samples the resident memory of a process and its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.peak = 0.0
+        self._pid = pid
+
+    def run(self) -> None:
+        while size := _tree_memory(self._pid):
+            self.peak = max(self.peak, size / 1e6)
+            time.sleep(0.05)
+
+
+def _tree_memory(root: int) -> int:
+    """Return resident bytes of a tree, 0 when its root is gone; shared pages count once each."""
+    parents, sizes = {}, {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            status = dict(
+                line.split(":\t", 1) for line in (entry / "status").read_text().splitlines()
+                if ":\t" in line
+            )  # fmt: skip
+        except OSError:
+            continue
+        parents[int(entry.name)] = int(status["PPid"])
+        sizes[int(entry.name)] = int(status.get("RssAnon", "0 kB").split()[0]) * 1024
+    family = {root} & sizes.keys()
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(sizes[pid] for pid in family)
+
+
+def code_of(folder: Path) -> float:
+    """Return megabytes of executable code below a folder, NVIDIA's files left out."""
+    argv = [sys.executable, "-m", "builder", "audit", str(folder), "--json"]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    return sum(float(file["code_bytes"]) for file in json.loads(done.stdout)["files"]) / 1e6
+
+
+def audits(folder: Path, cache: Path) -> list[Run]:
+    """Measure the audit on one and two processes, and once more from its cache."""
+    env = {**environment.variables(), "CELLAR_AUDIT_CACHE": str(cache)}
+    audit = [sys.executable, "-m", "builder", "audit", str(folder)]
+    subprocess.run(["cat", *map(str, folder.rglob("*.so*"))], stdout=subprocess.DEVNULL, check=True)
+    megabytes = code_of(folder)
+    return [
+        measure("cellar audit, 1 process", [*audit, "--no-cache", "--jobs", "1"], megabytes),
+        measure("cellar audit, 2 processes", [*audit, "--jobs", "2"], megabytes, env),
+        measure("cellar audit, again from its cache", audit, megabytes, env),
+    ]
+
+
+def objdump(file: Path) -> Run:
+    """Measure what people do instead: objdump and a pattern, on one library."""
+    with ElfFile(file) as elf:
+        megabytes = sum(section.size for section in elf.code) / 1e6
+    script = 'objdump -d "$0" | awk "/\\tv[a-z]/ { n++ } END { print n }"'
+    return measure("objdump -d | awk, libtorch_cuda", ["sh", "-c", script, str(file)], megabytes)
+
+
+def elfx86exts(file: Path) -> Run | None:
+    """Measure the one other tool that decodes, where this host has it."""
+    if shutil.which("elfx86exts") is None:
+        return None
+    with ElfFile(file) as elf:
+        megabytes = sum(section.size for section in elf.code) / 1e6
+    return measure("elfx86exts, libtorch_cuda", ["elfx86exts", str(file)], megabytes)
+
+
+def device_code(file: Path) -> Run:
+    """Measure the listing of fat binaries on a warm file."""
+    with ElfFile(file) as elf:
+        megabytes = sum(s.size for s in elf.sections if s.name in SECTIONS) / 1e6
+    start, cpu = time.perf_counter(), time.process_time()
+    with ElfFile(file) as elf:
+        list_device_code(elf)
+    return Run(
+        name="device code listed, libtorch_cuda",
+        megabytes=megabytes,
+        wall=time.perf_counter() - start,
+        cpu=time.process_time() - cpu,
+        peak=0,
+    )
+
+
+def main() -> None:
+    """Measure everything and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wheels", type=Path, help="folder with the wheels (default: a new one)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cellar-bench-") as scratch:
+        folder = args.wheels or Path(scratch)
+        unpacked = Path(scratch) / "unpacked"
+        for wheel in fetch(folder):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(unpacked)
+        file = unpacked / OBJDUMP_FILE
+        base = objdump(file)
+        runs = [base, *audits(unpacked, Path(scratch) / "cache"), device_code(file)]
+        runs += [run for run in [elfx86exts(file)] if run is not None]
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")  # noqa: T201
+    print(f"{'':<36} {'MB':>7} {'wall s':>8} {'CPU s':>7} {'MB/s':>8} {'MB/CPU s':>9}"  # noqa: T201
+          f" {'x objdump':>10} {'peak MB':>8}")  # fmt: skip
+    for run in runs:
+        print(f"{run.name:<36} {run.megabytes:>7.1f} {run.wall:>8.2f} {run.cpu:>7.2f}"  # noqa: T201
+              f" {run.speed:>8.1f} {run.megabytes / max(run.cpu, 1e-3):>9.1f}"
+              f" {run.speed / base.speed:>10.1f} {run.peak:>8.0f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
