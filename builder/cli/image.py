@@ -10,6 +10,7 @@ from builder.cli import build as build_verb
 from builder.cli import building, selection, storage, verify, wiring
 from builder.commands.build import Order, Tools, key_of
 from builder.commands.fetch import Wish, fetch
+from builder.commands.reproduce import expected_of
 from builder.domain.evidence import document
 from builder.domain.host_plan import EngineName
 
@@ -61,10 +62,17 @@ def _summary(order: Order, engine_name: str, evidence: Mapping[str, object]) -> 
     rows = {
         "cell": order.recipe.selection.variant,
         "image": order.tag,
-        "digest": evidence["digest"],
+        "digest": f"{evidence['digest']}{_as_locked(order, evidence)}",
         "size": f"{decimal(int(str(evidence['size'])))} compressed",
         "verified": f"{evidence['level']} on {evidence['device']}",
         "next": _NEXT[engine_name].format(tag=order.tag),
     }
     for name, value in rows.items():
         print(f"{name:<9} {value}")  # noqa: T201 - the command's result
+
+
+def _as_locked(order: Order, evidence: Mapping[str, object]) -> str:
+    expected = expected_of(order, str(evidence["key"]))
+    if expected is None:
+        return ""
+    return ", as the lock says" if expected.digest == evidence["digest"] else ", not the lock's"

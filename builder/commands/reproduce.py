@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 
-from builder.commands.build import Built, Order, Tools, build, op_keys
+from builder.commands.build import Built, Order, Tools, build, key_of, op_keys
 from builder.domain.comparison import (
     Comparison,
     FileFacts,
@@ -53,6 +53,7 @@ class Reproduction:
     strict: bool
     comparison: Comparison
     second: ImageFacts
+    key: str  # of the inputs of both
     engine: str
     wheels: tuple[OpWheel, ...]
 
@@ -69,10 +70,11 @@ class Reproduction:
 def reproduce(order: Order, tools: Tools, reader: Reader, *, first_engine: Engine) -> Reproduction:
     """Build `order` cold and compare it with the lock's expected image, else with the kept one.
 
-    The kept image is what `first_engine` has under the same tag; it also tells which files differ.
-    Where there is neither, it is a UsageError before anything is built.
+    The lock's counts where it was made from today's inputs; the kept image is what `first_engine`
+    has under the same tag, and tells which files differ. Where there is neither, it is a
+    UsageError before anything is built.
     """
-    expected = expected_of(order)
+    expected = expected_of(order, key_of(order, tools))
     kept = first_engine.find(order.tag)
     if expected is None and kept is None:
         message = f"nothing to compare {order.tag} with: no such image, and none in the lock"
@@ -92,19 +94,22 @@ def reproduce(order: Order, tools: Tools, reader: Reader, *, first_engine: Engin
         strict=_same_engine(expected, tools.engine, first_engine),
         comparison=_compare(expected, first, second, tools.work, reader),
         second=second,
+        key=built.key,
         engine=tools.engine.version(),
         wheels=tuple(_wheels(built, kept_wheels)),
     )
 
 
-def expected_of(order: Order) -> ExpectedImage | None:
-    """Return what the lock says that `order` must give, if it says so."""
+def expected_of(order: Order, key: str) -> ExpectedImage | None:
+    """Return what the lock says that the inputs `key` must give, if it says so."""
     selection = order.recipe.selection
     if selection.gpu_archs != selection.cell.gpu_archs:
         return None
-    wanted = (str(selection.isa), order.target)
-    found = [image for image in order.lock.expected if (image.isa, image.target) == wanted]
-    return found[0] if found else None
+    wanted = (str(selection.isa), order.target, key)
+    for image in order.lock.expected:
+        if (image.isa, image.target, image.key) == wanted:
+            return image
+    return None
 
 
 def record(order: Order, reproduction: Reproduction) -> Lock:
@@ -113,6 +118,7 @@ def record(order: Order, reproduction: Reproduction) -> Lock:
     made = ExpectedImage(
         isa=str(selection.isa),
         target=order.target,
+        key=reproduction.key,
         digest=second.digest,
         diff_ids=second.diff_ids,
         engine=reproduction.engine,

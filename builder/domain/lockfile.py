@@ -24,10 +24,14 @@ class PipLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedImage:
-    """What a rebuild must give, for one ISA level and one target."""
+    """What a rebuild must give, for one ISA level and one target.
+
+    `key` is the hash of all inputs that gave it: for other inputs it says nothing.
+    """
 
     isa: str
     target: str
+    key: str
     digest: str
     diff_ids: tuple[str, ...]
     engine: str

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.commands.build import build
+from builder.commands.build import build, key_of
 from builder.commands.reproduce import Reader, record, reproduce
 from builder.domain.comparison import FileFacts, ImageFacts, Likeness
 from builder.domain.lockfile import ExpectedImage
@@ -86,10 +86,11 @@ def test_an_op_wheel_that_differs_is_not_reproduced(tmp_path: Path) -> None:
     assert not found.passed
 
 
-def expected(digest: str, layer: str) -> ExpectedImage:
+def expected(digest: str, layer: str, key: str = "") -> ExpectedImage:
     return ExpectedImage(
         isa="x86-64",
         target="runtime",
+        key=key or key_of(fakes.order(), fakes.tools(Path())),
         digest=f"sha256:{fakes.sha(digest)}",
         diff_ids=(layer,),
         engine="fake 1",
@@ -116,6 +117,17 @@ def test_against_the_lock(case: Case, differences: tuple[str, ...], tmp_path: Pa
     assert found.passed is (case.verdict == "passes")
     assert found.comparison.differences == differences
     assert found.against == "lock, built by fake 1"
+
+
+def test_the_locks_image_of_other_inputs_says_nothing(tmp_path: Path) -> None:
+    lock = replace(fakes.LOCK, expected=(expected("a", "1", key="of older inputs"),))
+    engine = fakes.FakeEngine(digests=["b"])
+    case = Case("bb", "22", "xx", Likeness.DIGEST, "passes")
+    build(fakes.order(lock), fakes.tools(tmp_path / "before", engine=engine))
+    tools = fakes.tools(tmp_path, engine=engine)
+    found = reproduce(fakes.order(lock), tools, reader(case), first_engine=engine)
+    assert (found.against, found.passed) == ("cellar/bevformer:cpu of this machine", True)
+    assert found.key != "of older inputs"
 
 
 def test_nothing_to_compare_with_is_said_before_building(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ FULL = replace(
         ExpectedImage(
             isa="x86-64",
             target="runtime",
+            key=digest("3"),
             digest=f"sha256:{digest('1')}",
             diff_ids=(f"sha256:{digest('2')}",),
             engine="docker 26",
