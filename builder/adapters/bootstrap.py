@@ -44,7 +44,9 @@ def write_bootstrap(debs: Iterable[Path], into: Path, *, epoch: int) -> None:
 def _all_members(debs: list[Path], epoch: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     yield from _skeleton(epoch)
     for deb in debs:
-        yield from _members(deb)
+        for member, content in _members(deb):
+            member.mtime = epoch  # no later step can reach what lies under /dev, /proc and /sys
+            yield member, content
 
 
 def _skeleton(epoch: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:

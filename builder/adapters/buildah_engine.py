@@ -105,6 +105,7 @@ def _build(request: BuildRequest, tag: str, progress: Progress) -> None:
     with _short_paths(request.contexts) as contexts:
         argv = [*_isolated(), "buildah", "build", "--network", "none", "--format", "oci"]
         argv += ["--target", request.target, "--tag", tag, "--timestamp", str(request.epoch)]
+        argv += ["--identity-label=false"]
         argv += [
             "--isolation",
             _isolation(),

@@ -21,6 +21,8 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CHUNK = 1 << 20
+_PERMISSIONS = 0o7777
+_WINDOWS_ONLY = "ArgsEscaped"  # which Docker writes, and which says nothing on Linux
 _WHITEOUT = ".wh."  # how a layer hides what lies below it
 _OPAQUE = ".wh..wh..opq"
 
@@ -107,7 +109,11 @@ def read_image(layout: Path) -> ImageFacts:
         layers=tuple(layer["digest"] for layer in manifest["layers"]),
         sizes=tuple(layer["size"] for layer in manifest["layers"]),
         diff_ids=tuple(config["rootfs"]["diff_ids"]),
-        config={name: json.dumps(value) for name, value in sorted(config["config"].items())},
+        config={
+            name: json.dumps(value, sort_keys=True)
+            for name, value in sorted(config["config"].items())
+            if name != _WINDOWS_ONLY
+        },
     )
 
 
@@ -156,7 +162,7 @@ def _facts(member: tarfile.TarInfo, tar: tarfile.TarFile) -> FileFacts:
         kind = "directory"
     return FileFacts(
         kind=kind,
-        mode=member.mode,
+        mode=member.mode & _PERMISSIONS,  # some engines add the kind of file
         owner=f"{member.uid}:{member.gid}",
         mtime=int(member.mtime),
         content=content,
