@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -19,6 +22,15 @@ from bevformer_eval.results import Detection, format_sample
 SCHEMA = 1  # of metrics.json and timings.json
 _STEPS = ("load", "forward", "decode")
 _CAMERAS_PER_SAMPLE = 6
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a process says of itself: its rank, its arithmetic, the seconds until it was ready."""
+
+    rank: int = 0
+    arithmetic: str = ""
+    start_seconds: float = 0.0
 
 
 def share(scenes: Sequence[Scene], rank: int, count: int) -> List[Scene]:
@@ -36,10 +48,13 @@ def evaluate(
     predictor: Predictor,
     journal: Journal,
     progress: Progress,
-    rank: int = 0,
+    process: Process = Process(),
 ) -> None:
-    """Evaluate scenes and record each as soon as it is finished."""
-    last = time.perf_counter()
+    """Evaluate scenes and record each as soon as it is finished.
+
+    The walls of a process's scenes add up to its time, also where it evaluates several at once.
+    """
+    start, last = process.start_seconds, time.perf_counter()
     for result in predictor.predict(scenes, progress.advance):
         _check_finite(result)
         now = time.perf_counter()
@@ -47,12 +62,14 @@ def evaluate(
             "scene": result.scene.name,
             "samples": len(result.scene.samples),
             "seconds": {step: result.seconds[step] for step in _STEPS},
-            "rank": rank,
+            "rank": process.rank,
+            "arithmetic": process.arithmetic,
+            "start": start,
             "wall": now - last,
             "peak_memory_bytes": peak_memory(),
         }
         journal.write(result.scene.token, result.boxes, facts)
-        last = now
+        start, last = 0.0, now
 
 
 def _check_finite(result: SceneResult) -> None:
@@ -66,11 +83,19 @@ def _check_finite(result: SceneResult) -> None:
 
 def peak_memory() -> Dict[str, int]:
     """Return the peak resident memory of this process and the peak that torch reserved."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    host = _peak_of_this_program()
     torch = sys.modules.get("torch")
-    gpu = torch.cuda.max_memory_reserved() if torch is not None and torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
+    gpu = max((torch.cuda.max_memory_reserved(index) for index in range(count)), default=0)
     return {"host": host, "gpu": int(gpu)}
+
+
+def _peak_of_this_program() -> int:
+    """Return bytes by the kernel's own count: getrusage counts the parent's peak as well."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(x for x in lines if x.startswith("VmHWM:")).split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def collect(
@@ -92,18 +117,15 @@ def collect(
 
 def _timings(records: Sequence[Any]) -> Dict[str, Any]:
     samples = sum(record["samples"] for record in records)
-    walls: Dict[int, float] = {}
-    for record in records:
-        rank = record["rank"]
-        walls[rank] = walls.get(rank, 0.0) + record["wall"]
-    wall = max(walls.values())
+    wall, start = _slowest(records, "wall"), _slowest(records, "start")
     seconds = {step: sum(record["seconds"][step] for record in records) for step in _STEPS}
     return {
         "schema": SCHEMA,
         "samples": samples,
         "images": samples * _CAMERAS_PER_SAMPLE,
-        "processes": len(walls),
-        "seconds": {**seconds, "wall": wall},
+        "processes": len({record["rank"] for record in records}),
+        "arithmetic": " and ".join(sorted({record["arithmetic"] for record in records})),
+        "seconds": {"start": start, **seconds, "wall": wall},
         "samples_per_second": samples / wall,
         "images_per_second": samples * _CAMERAS_PER_SAMPLE / wall,
         "forward_samples_per_second": samples / seconds["forward"] if seconds["forward"] else None,
@@ -112,3 +134,11 @@ def _timings(records: Sequence[Any]) -> Dict[str, Any]:
             for kind in ("host", "gpu")
         },
     }
+
+
+def _slowest(records: Sequence[Any], kind: str) -> float:
+    """Return the seconds of this kind of the process that took the longest."""
+    seconds: Dict[int, float] = {}
+    for record in records:
+        seconds[record["rank"]] = seconds.get(record["rank"], 0.0) + record[kind]
+    return max(seconds.values())

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from bevformer_eval import __version__, distributed, metrics
-from bevformer_eval.choice import Choice, choose, predictor
+from bevformer_eval.choice import Choice, Chosen, choose, predictor
 from bevformer_eval.data import nuscenes, origin
 from bevformer_eval.draw import Pictures, draw_all
 from bevformer_eval.errors import UsageError
-from bevformer_eval.evaluate import SCHEMA, collect, evaluate, pending, share
+from bevformer_eval.evaluate import SCHEMA, Process, collect, evaluate, pending, share
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.journal import Journal
 from bevformer_eval.output import emit, storage_errors, write_json
-from bevformer_eval.predict import GroundTruthPredictor, Predictor
+from bevformer_eval.predict import GroundTruthPredictor
 from bevformer_eval.progress import Progress
 from bevformer_eval.results import format_sample, submission
 
@@ -70,6 +71,7 @@ def _open(args: argparse.Namespace, place: distributed.Place, choice: Choice) ->
         source = origin.open_data(args.data, args.work_dir)
     request = nuscenes.Request(args.version, args.split, args.partial or args.synthetic, args.infos)
     dataset = nuscenes.load(source, request, args.work_dir / "cache")
+    choice = choice.fitted(len(dataset.scenes))
     identity = {
         "version": dataset.version,
         "split": dataset.split,
@@ -110,19 +112,27 @@ def _evaluate(session: Session, scenes: List[nuscenes.Scene]) -> None:
     mine = share(dataset.scenes, place.rank, place.count)
     unfinished = pending(mine, session.journal)
     if unfinished:
-        with Progress(
-            _samples(mine),
-            _samples(mine) - _samples(unfinished),
-            silent=place.rank > 0 or args.share,
-        ) as progress:
-            evaluate(unfinished, _predictor(session), session.journal, progress, place.rank)
+        _evaluate_here(session, mine, unfinished)
     if place.count > 1 and place.rank == 0 and not args.share:
         distributed.wait_for(lambda: not pending(dataset.scenes, session.journal))
 
 
-def _predictor(session: Session) -> Predictor:
+def _evaluate_here(
+    session: Session, mine: List[nuscenes.Scene], unfinished: List[nuscenes.Scene]
+) -> None:
+    """Evaluate in this process what is unfinished of its scenes."""
+    begin = time.perf_counter()
+    chosen = _choose_predictor(session)
+    rank = session.place.rank
+    process = Process(rank, chosen.arithmetic, time.perf_counter() - begin)
+    done = _samples(mine) - _samples(unfinished)
+    with Progress(_samples(mine), done, silent=rank > 0 or session.args.share) as progress:
+        evaluate(unfinished, chosen.predictor, session.journal, progress, process)
+
+
+def _choose_predictor(session: Session) -> Chosen:
     if session.args.ground_truth:
-        return GroundTruthPredictor(GroundTruth(session.devkit))
+        return Chosen(GroundTruthPredictor(GroundTruth(session.devkit)))
     observer = session.golden.observe if session.golden else None
     return predictor(session.choice, session.args, session.dataset.source, observer)
 
@@ -162,7 +172,7 @@ def _report(session: Session) -> None:
         "scenes": len(dataset.scenes),
         "samples": dataset.size,
         "synthetic": args.synthetic,
-        "model": session.choice.identity,
+        "model": _model(session.choice, timings),
         **metrics.score(session.devkit, dataset.split, files["results_nusc"]),
     }
     write_json(files["metrics"], scores)
@@ -186,6 +196,12 @@ def _report(session: Session) -> None:
         text = f"{text}\n{report.table()}"
     emit(result, text, as_json=args.json)
     _judge(session, scores, report)
+
+
+def _model(choice: Choice, timings: Dict[str, Any]) -> Dict[str, object]:
+    """Return what decided the result, with the arithmetic that was used in place of `auto`."""
+    used = {"arithmetic": timings["arithmetic"]} if "arithmetic" in choice.identity else {}
+    return {**choice.identity, **used}
 
 
 def _golden_report(session: Session) -> Optional[GoldenReport]:
@@ -216,8 +232,9 @@ def _judge(session: Session, scores: Dict[str, Any], report: Optional[GoldenRepo
 def _speed(timings: Dict[str, Any]) -> str:
     memory = timings["peak_memory_bytes"]
     gpu = f", GPU {memory['gpu'] / 2**30:.2f} GiB" if memory["gpu"] else ""
+    arithmetic = f" ({timings['arithmetic']})" if timings["arithmetic"] else ""
     return (
-        f"{timings['samples']} samples on {timings['device']}: "
+        f"{timings['samples']} samples on {timings['device']}{arithmetic}: "
         f"{timings['samples_per_second']:.3g} samples/s, "
         f"{timings['images_per_second']:.3g} images/s; "
         f"peak memory {memory['host'] / 2**30:.2f} GiB{gpu}"
@@ -235,7 +252,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
     if not any(given) and not args.synthetic:
         raise UsageError("say which weights: --checkpoint PTH, or --seed N for seeded ones")
-    if min(args.gpus, args.batch) < 1 or (args.workers is not None and args.workers < 1):
+    if any(count is not None and count < 1 for count in (args.gpus, args.batch, args.workers)):
         raise UsageError("--gpus, --batch and --workers must be at least 1")
     if args.gpus > 1 and ":" in args.device:
         raise UsageError(

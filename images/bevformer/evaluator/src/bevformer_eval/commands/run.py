@@ -81,9 +81,8 @@ def _device_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--batch",
         type=int,
-        default=8,
         metavar="N",
-        help="scenes side by side on a GPU (default 8)",
+        help="most scenes side by side on a GPU (default 8, fewer on GPUs below 32 GiB)",
     )
     group.add_argument(
         "--precision",
