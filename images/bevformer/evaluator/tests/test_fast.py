@@ -21,7 +21,7 @@ from bevformer_eval.data.source import DirectorySource
 from bevformer_eval.errors import DataError, HostError
 from bevformer_eval.fast import layers
 from bevformer_eval.fast.engine import Engine, Inputs, Ticket
-from bevformer_eval.fast.networks import Float32Network
+from bevformer_eval.fast.networks import Float32Network, Tiles, choose_tiles
 from bevformer_eval.fast.predictor import FastPredictor, plan
 from bevformer_eval.model import BEVFormerTiny, decode
 from bevformer_eval.model.backbone import FPN, ResNet50
@@ -192,6 +192,16 @@ def test_the_folded_network_equals_the_plain_one() -> None:
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("shared", [227, 163, 99], ids=["H200", "A100", "RTX 4090"])
+def test_tiles_fit_the_gpu_and_the_layers(shared: int) -> None:
+    fastest = Tiles(128, 128, 64, 8, 3, fused=True)
+    for outputs in (64, 128, 256, 512, 1024, 2048):
+        tiles = choose_tiles(outputs, shared * 1024)
+        assert outputs % tiles.columns == 0
+        assert tiles.shared_bytes <= shared * 1024
+        assert (tiles == fastest) == (shared == 227 and outputs >= 128)
+
+
 INTERPRETED = """
 import torch
 from torch.nn import functional
@@ -246,7 +256,5 @@ def test_the_kernels_equal_float64_in_tritons_interpreter() -> None:
     pytest.importorskip("triton")
     environment = {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(INTERPRETED)]
-    done = subprocess.run(  # noqa: S603
-        command, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "equal\n"), done.stderr

@@ -197,7 +197,7 @@ class Engine:
         if capability < _TENSOR_CORES:
             return f"compute capability {capability[0]}.{capability[1]} is below 8.0"
         try:
-            import triton  # noqa: F401, PLC0415
+            import triton  # noqa: F401
         except ImportError as error:
             return f"Triton does not import: {error}"
         return ""
