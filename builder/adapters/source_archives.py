@@ -11,7 +11,7 @@ from builder.errors import NetworkError
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds
 
 
-def read(name: str, source: SourceDefinition) -> Artifact:
+def read(name: str, version: str, source: SourceDefinition) -> Artifact:
     """Bring the archive of a commit once, for its sha256 and size; NetworkError if it cannot."""
     location = f"{source.url}/archive/{source.commit}.tar.gz"
     digest, size = sha256(), 0
@@ -29,7 +29,7 @@ def read(name: str, source: SourceDefinition) -> Artifact:
     return Artifact(
         kind=ArtifactKind.SOURCE,
         name=name,
-        version=source.commit,
+        version=version,
         filename=f"{name}-{source.commit}.tar.gz",
         sha256=digest.hexdigest(),
         size=size,

@@ -48,19 +48,22 @@ class Index(Protocol):
         ...
 
 
+# Reads the tree of a name and a version from its git host, or raises NetworkError.
+Archive = Callable[[str, str, SourceDefinition], Artifact]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a lock is made with.
 
     `debs` resolves groups of Debian packages; `resolver` is opened with the lock so far, whose
-    .debs make the base that pip-compile runs in; `archive` reads a source tree from its git host,
-    or raises NetworkError.
+    .debs make the base that pip-compile runs in.
     """
 
     debs: Callable[[DebianBase, Mapping[str, Sequence[str]]], Mapping[str, tuple[Artifact, ...]]]
     resolver: Callable[[Lock], AbstractContextManager[Resolver]]
     index: Index
-    archive: Callable[[str, SourceDefinition], Artifact]
+    archive: Archive
 
 
 def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
@@ -212,7 +215,7 @@ def _sdists(definition: Definition, index: Index) -> Iterator[Artifact]:
 
 def _archives(
     definition: Definition,
-    archive: Callable[[str, SourceDefinition], Artifact],
+    archive: Archive,
     progress: Progress,
 ) -> tuple[tuple[Artifact, ...], tuple[Unlocked, ...]]:
     """Lock the source trees of a cell; one whose host does not answer stays without a hash."""
@@ -220,7 +223,7 @@ def _archives(
     for name, source in definition.trees.items():
         with _step(progress, f"reading the source of {name}"):
             try:
-                found.append(archive(name, source))
+                found.append(archive(name, definition.version(name), source))
             except NetworkError as error:
                 missing.append(definition.unlocked(name, str(error)))
     missing += [

@@ -85,14 +85,17 @@ class Definition:
             name for name in sorted(self.cell.packages) if canonicalize_name(name) not in listed
         )
 
+    def version(self, name: str) -> str:
+        """Return what the matrix calls a source tree's version, else its commit."""
+        version = self.cell.packages.get(name)
+        return str(version) if version else self.trees[name].commit
+
     def unlocked(self, name: str, reason: str) -> Unlocked:
         """Return the row of a source tree that could not be read."""
-        version = self.cell.packages.get(name)
-        tree = self.trees.get(name)
         return Unlocked(
             kind=ArtifactKind.SOURCE,
             name=name,
-            version=str(version) if version or tree is None else tree.commit,
+            version=self.version(name),
             channel="git",
             reason=reason,
         )

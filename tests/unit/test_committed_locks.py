@@ -1,0 +1,71 @@
+"""The locks of this checkout: fit for their cells, canonical, private to nobody, complete."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from builder.adapters import files
+from builder.cli import wiring
+from builder.domain.leaks import leaks
+from builder.domain.lock_files import DOCUMENTS, dump
+from builder.domain.lockfile import Lock
+from builder.domain.matrix import Cell, DebianBase
+from tests.unit.lock_examples import IMAGES, MATRIX
+
+ASSEMBLED = [cell for cell in MATRIX.cells if isinstance(cell.base, DebianBase)]
+
+
+def lock_of(cell: Cell) -> Lock:
+    return wiring.lock("bevformer", cell)
+
+
+@pytest.mark.parametrize("cell", MATRIX.cells, ids=lambda cell: cell.id)
+def test_a_lock_is_fit_and_canonical(cell: Cell) -> None:
+    texts = files.texts_of(wiring.lock_folder("bevformer", cell))
+    assert dict(dump(lock_of(cell))) == dict(texts)
+    assert leaks(texts) == ()
+
+
+@pytest.mark.parametrize("cell", ASSEMBLED, ids=lambda cell: cell.id)
+def test_an_assembled_cell_lacks_nothing_but_its_git_sources(cell: Cell) -> None:
+    lock = lock_of(cell)
+    assert {row.channel for row in lock.unlocked} <= {"git"}
+    assert not [artifact.filename for artifact in lock.artifacts() if artifact.quoted]
+
+
+def test_the_default_cell_lacks_nothing() -> None:
+    assert lock_of(MATRIX.cell("cpu")).unlocked == ()
+
+
+@pytest.mark.parametrize("cell", ASSEMBLED, ids=lambda cell: cell.id)
+def test_the_evaluator_finds_all_that_it_asks_for(cell: Cell) -> None:
+    project = tomllib.loads((IMAGES / "bevformer" / "evaluator" / "pyproject.toml").read_text())
+    locked = {
+        canonicalize_name(one.name): one.version
+        for layer in lock_of(cell).pip
+        for one in layer.artifacts
+    }
+    for line in project["project"]["dependencies"]:
+        asked = Requirement(line)
+        if asked.marker is None or asked.marker.evaluate({"python_version": str(cell.python)}):
+            version = locked.get(canonicalize_name(asked.name))
+            assert version is not None, line
+            assert asked.specifier.contains(version, prereleases=True), line
+
+
+@pytest.mark.parametrize("cell", ASSEMBLED, ids=lambda cell: cell.id)
+def test_an_image_shows_nothing_on_a_screen(cell: Cell) -> None:
+    names = {artifact.name for artifact in lock_of(cell).artifacts()}
+    assert "opencv-python-headless" in names
+    assert not names & {"opencv-python", "opencv-contrib-python", "jupyter", "libgl1", "notebook"}
+
+
+def test_the_schema_knows_every_file_and_is_closed() -> None:
+    schema = json.loads((Path(files.__file__).parents[1] / "schemas/lock.schema.json").read_text())
+    assert set(schema["properties"]) == set(DOCUMENTS)
+    objects = [schema, *schema["properties"].values(), schema["$defs"]["artifact"]]
+    assert all(row["additionalProperties"] is False for row in objects)
