@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from builder.adapters.download import Downloads
+from builder.adapters.http import tls_context
 from builder.adapters.store import Store
 from builder.adapters.transfer import Patience
 from builder.domain.artifact import Artifact, ArtifactKind
@@ -76,7 +77,11 @@ def connect(read_s: float = 0.3) -> Callable[[], httpx.AsyncClient]:
     def make() -> httpx.AsyncClient:
         timeout = httpx.Timeout(read_s, connect=5.0)
         return httpx.AsyncClient(
-            timeout=timeout, follow_redirects=True, max_redirects=3, trust_env=False
+            verify=tls_context(),
+            timeout=timeout,
+            follow_redirects=True,
+            max_redirects=3,
+            trust_env=False,
         )
 
     return make

@@ -11,6 +11,7 @@ import certifi
 import httpx
 
 from builder.adapters.channel_settings import ChannelSettings
+from builder.errors import HostError
 
 USER_AGENT = "cellar"
 
@@ -62,10 +63,15 @@ def public(url: str) -> str:
 
 def tls_context(certificates: str | None = None) -> ssl.SSLContext:
     """Trust the host's own certificates, certifi's, and those in the file `certificates`."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    if certificates:
-        context.load_verify_locations(certificates)
+    try:
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        if certificates:
+            context.load_verify_locations(certificates)
+    except OSError as error:  # ssl.SSLError is one: a file that holds no certificate
+        message = f"the certificates of this host cannot be read: {error.strerror or error}"
+        hint = f"check {certificates} (pip's `cert`)" if certificates else "check SSL_CERT_FILE"
+        raise HostError(message, hint=hint) from None
     return context
 
 

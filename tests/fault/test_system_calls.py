@@ -17,15 +17,17 @@ import pytest
 from builder.adapters.store import Store
 from builder.adapters.store_care import HostStoreCare
 from builder.commands.store import verify
-from builder.errors import IntegrityError, NetworkError, StorageError
-from tests.fault.processes import CRASHED, fork, wait
+from builder.errors import HostError, IntegrityError, NetworkError, StorageError
+from tests.fault.processes import fork, wait
 from tests.store_examples import Silent, artifact, downloads, job, keep
 
 DATA, OLD, GARBAGE = b"bytes" * 50_000, b"old bytes", b"garbage"
 KEY = "op-key-one"
 CALLS = "openat,mkdirat,write,fsync,fchmod,flock,rename,renameat,linkat,unlinkat,utimensat,utime"
 ERRORS = ("EIO", "ENOSPC", "EACCES")
-_COUNTED = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(\w+)\(", re.MULTILINE)
+ERRORS_OF_OURS = (HostError, StorageError, IntegrityError, NetworkError)
+CLEAN = {0, *(error.exit_code for error in ERRORS_OF_OURS)}
+_COUNTED = re.compile(r"^(\d+) +(\w+)\(", re.MULTILINE)
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed"),
@@ -110,23 +112,27 @@ def test_every_call_may_fail_or_be_the_last(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
+    warm = prepared(tmp_path / "warm")  # libraries import lazily, and that is not our concern
+    work(Store(warm / "store"), warm)
     code, trace = traced(work, prepared(tmp_path / "clean"))
     assert code == 0
-    counts = Counter(_COUNTED.findall(trace))
+    # strace counts in each thread on its own, and which thread works is not always the same.
+    threads = Counter(_COUNTED.findall(trace))
+    counts = {call: max(n for (_, c), n in threads.items() if c == call) for _, call in threads}
     assert counts["openat"] > 3
-    clean = {0, StorageError.exit_code, IntegrityError.exit_code, NetworkError.exit_code}
-    points = 0
+    points = unhit = 0
     for call, count in sorted(counts.items()):
         for nth in range(1, count + 1):
             for fault in (*(f"error={error}" for error in ERRORS), "signal=KILL"):
                 folder = prepared(tmp_path / f"{call}-{nth}-{fault.rpartition('=')[2]}")
-                code, _ = traced(work, folder, "-e", f"inject={call}:{fault}:when={nth}")
+                code, log = traced(work, folder, "-e", f"inject={call}:{fault}:when={nth}")
                 points += 1
-                assert code in ({-signal.SIGKILL} if "KILL" in fault else clean), (call, nth, fault)
-                assert code != CRASHED
+                unhit += "(INJECTED)" not in log and code != -signal.SIGKILL
+                assert code in CLEAN or (code == -signal.SIGKILL and "KILL" in fault), (call, nth)
                 sound(folder)
                 work(Store(folder / "store"), folder)  # and then it goes through
                 sound(folder)
                 shutil.rmtree(folder)
     record_property("points", points)
     assert points > 20
+    assert unhit <= (points // 10 if len({thread for thread, _ in threads}) > 1 else 0)
