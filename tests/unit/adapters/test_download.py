@@ -1,4 +1,8 @@
+import os
 import random
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -172,6 +176,31 @@ def test_progress_counts_each_byte_once_although_it_restarts(store: Store) -> No
     with BadServer({"/a": Resource(content=data, faults=faults, at=20_000)}) as server:
         assert downloads(store).download([job(artifact(data), [server.url("/a")])], listener) == {}
     assert listener.amount == len(data)
+
+
+def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(store: Store) -> None:
+    data = content(7, 60_000)
+    made = artifact(data)
+    halting = Resource(content=data, faults=[Fault.STALL], at=40_000)
+    partial = store.root / "partial" / made.sha256
+
+    def interrupt() -> None:
+        while not (partial.exists() and partial.stat().st_size):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with BadServer({"/a": halting}) as server:
+        jobs = [job(made, [server.url("/a")])]
+        threading.Thread(target=interrupt).start()
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            downloads(store, read_s=30).download(jobs, Silent())
+        assert time.monotonic() - start < 10
+        assert list((store.root / "tmp").iterdir()) == []
+        assert downloads(store).download(jobs, Silent()) == {}
+        ((_, asked),) = server.log.ranges
+    assert 0 < int(asked.removeprefix("bytes=").removesuffix("-")) <= 40_000
+    assert store.path(made).read_bytes() == data
 
 
 def test_nothing_private_is_told(store: Store) -> None:
