@@ -18,7 +18,7 @@ from builder.errors import IntegrityError
 
 # Debian 12 and later keep these in /usr only; `base-files` of Debian 12 does not ship the links.
 _MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
-_DIRECTORIES = ("usr", *(f"usr/{name}" for name in _MERGED), "mnt", "tmp", "var", "var/lib")
+_DIRECTORIES = ("usr", *(f"usr/{name}" for name in _MERGED), "tmp", "var", "var/lib")
 _DPKG_DIRECTORIES = ("var/lib/dpkg", "var/lib/dpkg/info", "var/lib/dpkg/updates")
 _DPKG_FILES = ("var/lib/dpkg/status", "var/lib/dpkg/available")
 _STICKY = 0o1777

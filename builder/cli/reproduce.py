@@ -27,6 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the engine whose image of this cell is the first build (default: the same)",
     )
     parser.add_argument(
+        "--ops-from-store",
+        action="store_true",
+        help="take kept op wheels instead of compiling them again, which takes minutes",
+    )
+    parser.add_argument(
         "--record",
         action="store_true",
         help="where both builds agree, write digest and layers into the lock's image.json",
@@ -44,7 +49,9 @@ def execute(args: argparse.Namespace) -> int:
         first = building.engine(args.against or args.engine)
         reader = Reader(image=oci.read_image, files=oci.read_files)
         known = () if args.record else order.lock.expected
-        compared = replace(order, lock=replace(order.lock, expected=known))
+        compared = replace(
+            order, lock=replace(order.lock, expected=known), compile=not args.ops_from_store
+        )
         found = reproduce(compared, tools, reader, first_engine=first)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -62,8 +69,8 @@ def execute(args: argparse.Namespace) -> int:
 def _report(tag: str, found: Reproduction) -> None:
     say = wiring.progress().say
     for wheel in found.wheels:
-        verdict = "not kept before" if wheel.kept is None else f"kept {wheel.kept}"
-        say(f"op wheel {wheel.key}: compiled {wheel.now}, {verdict}")
+        verdict = "nothing kept to compare with" if wheel.kept is None else f"kept {wheel.kept}"
+        say(f"op wheel {wheel.key}: now {wheel.now}, {verdict}")
     differences = found.comparison.differences
     for line in differences[:_SHOWN]:
         say(line)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from builder.adapters import evidence_files, image_tests, oci
@@ -73,7 +74,8 @@ def show(evidence: Evidence) -> None:
         table.add_column(column, overflow="fold")
     for check in sorted(evidence.checks, key=lambda check: check.level):
         mark, seconds = _MARKS[check.outcome], f"{check.seconds:.1f}"
-        table.add_row(check.level.name, mark, check.name, seconds, check.detail[:120])
+        name, seen = escape(check.name), escape(check.detail[:120])
+        table.add_row(check.level.name, mark, name, seconds, seen)
     Console().print(table)
     level = evidence.level.name if evidence.level is not None else "nothing"
     print(f"{evidence.image}@{evidence.digest}: {level} proven on {evidence.device}")  # noqa: T201

@@ -56,12 +56,16 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to build: one target of a recipe; `cold` takes neither cache nor kept op wheels."""
+    """What to build: one target of a recipe.
+
+    `cold` takes nothing from the engine's cache; `compile` makes op wheels although some are kept.
+    """
 
     recipe: Recipe
     lock: Lock
     target: str = "runtime"
     cold: bool = False
+    compile: bool = False
     suffix: str = ""  # of the tag
 
     @property
@@ -118,10 +122,10 @@ def build(order: Order, tools: Tools) -> Built:
             epoch=recipe.image.epoch,
             cold=order.cold,
         )
-        wheels = {} if order.cold else _kept(keys, tools.store)
+        wheels = {} if order.compile else _kept(keys, tools.store)
         compiled = set(wheels) != set(keys)
         if compiled:
-            wheels = _compile(request, keys, tools, keep=not order.cold)
+            wheels = _compile(request, keys, tools, keep=not order.compile)
         ops = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
         request = replace(request, target=order.target, contexts={**contexts, "ops": ops})
         image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)

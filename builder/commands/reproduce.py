@@ -68,7 +68,7 @@ class Reproduction:
 
 
 def reproduce(order: Order, tools: Tools, reader: Reader, *, first_engine: Engine) -> Reproduction:
-    """Build `order` cold and compare it with the lock's expected image, else with the kept one.
+    """Build `order` without any cache and compare it with the lock's image, else the kept one.
 
     The lock's counts where it was made from today's inputs; the kept image is what `first_engine`
     has under the same tag, and tells which files differ. Where there is neither, it is a
@@ -84,8 +84,7 @@ def reproduce(order: Order, tools: Tools, reader: Reader, *, first_engine: Engin
         first_engine.save(kept, into=tools.work / "first")
         first = reader.image(tools.work / "first")
     kept_wheels = _kept_wheels(order, tools)
-    again = replace(order, cold=True, suffix="-again")
-    built = build(again, tools)
+    built = build(replace(order, cold=True, suffix="-again"), tools)
     tools.engine.save(built.image, into=tools.work / "second")
     tools.engine.remove(built.image.tag)
     second = reader.image(tools.work / "second")

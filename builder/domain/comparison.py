@@ -33,6 +33,12 @@ class ImageFacts:
     config: Mapping[str, str]
 
 
+# Empty files and directories that engines leave where they mount something while a step runs.
+MOUNT_PLACES = frozenset(
+    {"etc/hostname", "etc/hosts", "etc/resolv.conf", "mnt", "run/.containerenv"}
+)
+
+
 class Likeness(StrEnum):
     """How alike two builds are, the best first."""
 
@@ -53,7 +59,10 @@ class Comparison:
 def compare_files(
     one: Mapping[str, FileFacts], other: Mapping[str, FileFacts], settings: tuple[str, ...] = ()
 ) -> Comparison:
-    """Compare two file systems, path by path; `settings` are differences found elsewhere."""
+    """Compare two file systems, path by path; `settings` are differences found elsewhere.
+
+    The empty places of MOUNT_PLACES are the engine's, and not compared.
+    """
     differences = (*settings, *_differences(one, other))
     likeness = Likeness.DIFFERENT if differences else Likeness.FILES
     return Comparison(likeness=likeness, differences=differences)
@@ -72,7 +81,7 @@ def _settings(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]
 
 
 def _differences(one: Mapping[str, FileFacts], other: Mapping[str, FileFacts]) -> Iterator[str]:
-    for path in sorted({*one, *other}):
+    for path in sorted({*one, *other} - MOUNT_PLACES):
         first, second = one.get(path), other.get(path)
         if first is None or second is None:
             yield f"/{path}: only in the {'second' if first is None else 'first'} build"

@@ -57,6 +57,7 @@ def test_the_evaluator_tells_its_options(run: Run) -> None:
     assert "usage: bevformer-eval" in run("bevformer-eval", "--help", user=_STRANGER)
 
 
+@pytest.mark.optional
 def test_the_compilers_of_the_devel_image(order: Order, run: Run) -> None:
     if order.target != "devel":
         pytest.skip("the runtime image has no compiler")

@@ -81,7 +81,8 @@ def test_an_op_wheel_that_differs_is_not_reproduced(tmp_path: Path) -> None:
     engine.wheel = b"other"
     case = Case("aa", "11", "xx", Likeness.DIGEST, "fails")
     tools = fakes.tools(tmp_path, engine=engine, store=store)
-    found = reproduce(fakes.order(), tools, reader(case), first_engine=engine)
+    order = replace(fakes.order(), compile=True)
+    found = reproduce(order, tools, reader(case), first_engine=engine)
     assert [wheel.same for wheel in found.wheels] == [False]
     assert not found.passed
 

@@ -20,6 +20,7 @@ FILE = FileFacts(kind="file", mode=0o644, owner="0:0", mtime=1, content="a" * 64
     ("second", "differences"),
     [
         pytest.param({"opt/x": FILE}, (), id="same"),
+        pytest.param({"opt/x": FILE, "mnt": FILE, "etc/hosts": FILE}, (), id="places-of-mounts"),
         pytest.param(
             {"opt/x": replace(FILE, mode=0o755)}, ("/opt/x: mode 0644 -> 0755",), id="mode"
         ),
