@@ -17,12 +17,19 @@ from builder.domain.lock_files import dump
 from builder.domain.lockfile import Lock
 from builder.errors import NetworkError
 
+_EPILOG = (
+    "Where inputs come from is this host's own configuration: pip's indexes and find-links, apt's "
+    "Debian sources, proxies and certificates. CELLAR_PACKAGE_INDEX_MIRROR, CELLAR_DEBIAN_MIRROR, "
+    "CELLAR_TORCH_INDEX_MIRROR, CELLAR_REGISTRY_MIRROR and CELLAR_GIT_MIRROR each name one or more "
+    "URLs that come before it; CELLAR_STORE names the store's folder."
+)
 _SHOWN = 12  # names in a message for people; --json has them all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cellar fetch`."""
     add_cell_options(parser)
+    parser.epilog = _EPILOG
     parser.add_argument(
         "--from",
         dest="folder",

@@ -46,7 +46,9 @@ def network() -> Network:
     from builder.adapters.download import Downloads  # noqa: PLC0415
     from builder.adapters.http import async_client  # noqa: PLC0415
 
+    task = wiring.progress().task("asking pip and apt where this host gets packages")
     settings = read_settings()
+    task.finish()
     return Network(
         finder=Channels(settings),
         downloader=Downloads(store(), partial(async_client, settings)),
