@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,8 @@ class OpWheels:
         with self._folders["ops"].sub(key) as folder:
             got = self._hash(folder, name)
             if got == expected:
-                os.utime(folder.fd)  # its last use, for `gc`
+                with suppress(OSError):  # a store may be read-only
+                    os.utime(folder.fd)  # its last use, for `gc`
                 return folder.path / name
         self.set_aside(key)
         message = f"op wheel {name}: expected sha256 {expected}, got {got}; it was set aside"
