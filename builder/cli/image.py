@@ -65,6 +65,7 @@ def _summary(order: Order, engine_name: str, evidence: Mapping[str, object]) -> 
         "digest": f"{evidence['digest']}{_as_locked(order, evidence)}",
         "size": f"{decimal(int(str(evidence['size'])))} compressed",
         "verified": f"{evidence['level']} on {evidence['device']}",
+        "needs": f"a CPU of {evidence['runs_from']} or later",
         "next": _NEXT[engine_name].format(tag=order.tag),
     }
     for name, value in rows.items():

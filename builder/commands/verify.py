@@ -1,14 +1,25 @@
 """`verify`: run the image's tests, and bind what they proved to its digest."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from builder.commands.build import Order
+from builder.domain.audit.report import FileAudit, ImageAudit
+from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.engine import Engine
 from builder.domain.evidence import Check, Evidence, Level, Outcome
 from builder.domain.image import ImageRef
+from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock
 from builder.errors import UsageError
+
+# The index builds its binary wheels for this level by now (OpenCV, NumPy 2), so below it an image
+# made of them can promise nothing; what Cellar compiles itself is held to the level asked for.
+WHEELS_LEVEL = IsaLevel.V2
+
+# Where the files lie that Cellar compiles.
+_OPS = ("/mmcv/_ext.", "/mmdet3d/ops/", "/detectron2/_C.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +27,7 @@ class Inspection:
     """What an image is without being run: its compressed size in bytes, and its audit."""
 
     size: int
-    audit: Check
+    audit: ImageAudit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +52,8 @@ def verify(order: Order, tools: Tools) -> Evidence:
         raise UsageError(message, hint=f"`cellar build --cell {order.recipe.cell.id}` makes it")
     inspection = tools.inspect(image)
     selection = order.recipe.selection
+    lowest = inspection.audit.lowest
+    checks = (_lock_is_complete(order.lock), *_audit_checks(inspection.audit, selection.isa))
     return Evidence(
         image=order.tag,
         digest=image.digest,
@@ -48,9 +61,37 @@ def verify(order: Order, tools: Tools) -> Evidence:
         key=tools.key(image),
         cell=selection.cell.id,
         isa=str(selection.isa),
+        runs_from=str(lowest) if lowest else "unknown",
         engine=tools.engine.version(),
         device="cpu",
-        checks=(_lock_is_complete(order.lock), inspection.audit, *tools.tests()),
+        checks=(*checks, *tools.tests()),
+    )
+
+
+def _audit_checks(audit: ImageAudit, asked: IsaLevel) -> tuple[Check, Check]:
+    files = [file for file in audit.files if not file.skipped]
+    ops = [file for file in files if any(place in f"/{file.name}" for place in _OPS)]
+    floor = max(asked, WHEELS_LEVEL)
+    return (
+        _audit_check(f"the compiled ops hold to {asked}", ops, asked, AuditVerdict.SUSPECT),
+        _audit_check(f"nothing fails on CPUs of {floor}", files, floor, AuditVerdict.INIT_FAIL),
+    )
+
+
+def _audit_check(
+    name: str, files: Sequence[FileAudit], level: IsaLevel, refused: AuditVerdict
+) -> Check:
+    """Pass where there are files, and none of them has a verdict as bad as `refused`."""
+    verdicts = {file.name: file.verdict(level) for file in files}
+    bad = sorted(file for file, verdict in verdicts.items() if verdict >= refused)
+    counts = Counter(verdict.value for verdict in verdicts.values())
+    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    return Check(
+        name=name,
+        level=Level.L0,
+        outcome=Outcome.PASSED if files and not bad else Outcome.FAILED,
+        seconds=0.0,
+        detail="; ".join([told or "no such file", *bad]),
     )
 
 

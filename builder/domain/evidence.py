@@ -47,7 +47,8 @@ class Evidence:
     size: int  # of its compressed layers, in bytes
     key: str  # of the inputs that it was built from
     cell: str
-    isa: str
+    isa: str  # that the ops were compiled for
+    runs_from: str  # the lowest level at which the audit knows of nothing that fails
     engine: str
     device: str
     checks: tuple[Check, ...]
@@ -94,6 +95,7 @@ def document(evidence: Evidence) -> Mapping[str, object]:
         "key": evidence.key,
         "cell": evidence.cell,
         "isa": evidence.isa,
+        "runs_from": evidence.runs_from,
         "engine": evidence.engine,
         "device": evidence.device,
         "level": level.name if level is not None else None,

@@ -8,21 +8,48 @@ import pytest
 from builder.commands.build import build
 from builder.commands.verify import Inspection, Tools, verify
 from builder.domain.artifact import ArtifactKind
+from builder.domain.audit.judge import LevelJudgement
+from builder.domain.audit.report import FileAudit, ImageAudit
+from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.evidence import Check, Level, Outcome
+from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock, Unlocked
 from builder.errors import UsageError
 from tests.unit.commands import fakes
 
-AUDIT = Check(name="audit", level=Level.L0, outcome=Outcome.PASSED, seconds=1)
+OPS = "opt/cellar/lib/python3.11/site-packages/mmcv/_ext.cpython-311-x86_64-linux-gnu.so"
+
+
+def audited(**verdicts: AuditVerdict) -> ImageAudit:
+    """Audit the ops and one wheel; `ops_v2=X` gives the ops the verdict X at x86-64-v2."""
+
+    def levels(name: str) -> tuple[LevelJudgement, ...]:
+        return tuple(
+            LevelJudgement(
+                level=level,
+                verdict=verdicts.get(f"{name}_v{level.number}", AuditVerdict.CLEAN),
+                counts=(),
+                findings=(),
+            )
+            for level in IsaLevel
+        )
+
+    files = tuple(
+        FileAudit(name=path, identity=path, levels=levels(name))
+        for name, path in {"ops": OPS, "wheel": "opt/cellar/lib/cv2.so"}.items()
+    )
+    return ImageAudit(target="x", digest="", level=IsaLevel.V1, files=files)
+
+
 IMPORTS = Check(name="imports", level=Level.L1, outcome=Outcome.PASSED, seconds=1)
 GAP = Unlocked(kind=ArtifactKind.SOURCE, name="x", version="1", channel="git", reason="unreachable")
 
 
-def tools(engine: fakes.FakeEngine) -> Tools:
+def tools(engine: fakes.FakeEngine, audit: ImageAudit | None = None) -> Tools:
     return Tools(
         engine=engine,
         tests=lambda: [IMPORTS],
-        inspect=lambda _: Inspection(size=7, audit=AUDIT),
+        inspect=lambda _: Inspection(size=7, audit=audit or audited()),
         key=lambda image: f"key of {image.tag}",
     )
 
@@ -46,8 +73,47 @@ def test_evidence(lock: Lock, detail: str, level: Level | None, tmp_path: Path) 
     evidence = verify(fakes.order(lock), tools(engine))
     assert (evidence.digest, evidence.size) == (built.image.digest, 7)
     assert evidence.key == "key of cellar/bevformer:cpu"
-    assert [check.name for check in evidence.checks[1:]] == ["audit", "imports"]
+    assert [check.name for check in evidence.checks[1:]] == [
+        "the compiled ops hold to x86-64",
+        "nothing fails on CPUs of x86-64-v2",
+        "imports",
+    ]
     assert (evidence.checks[0].detail, evidence.level) == (detail, level)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "level", "runs_from"),
+    [
+        pytest.param({}, Level.L1, "x86-64", id="clean"),
+        pytest.param(
+            {"wheel_v1": AuditVerdict.INIT_FAIL}, Level.L1, "x86-64-v2", id="a-wheel-needs-v2"
+        ),
+        pytest.param(
+            {"wheel_v1": AuditVerdict.INIT_FAIL, "wheel_v2": AuditVerdict.INIT_FAIL},
+            None,
+            "x86-64-v3",
+            id="a-wheel-needs-v3",
+        ),
+        pytest.param({"wheel_v2": AuditVerdict.SUSPECT}, Level.L1, "x86-64", id="a-wheel-suspect"),
+        pytest.param({"ops_v1": AuditVerdict.SUSPECT}, None, "x86-64", id="the-ops-suspect"),
+        pytest.param({"ops_v1": AuditVerdict.POINTER}, Level.L1, "x86-64", id="the-ops-by-table"),
+        pytest.param({"ops_v1": AuditVerdict.INIT_FAIL}, None, "x86-64-v2", id="the-ops-need-more"),
+    ],
+)
+def test_the_audit_keeps_the_lowest_level(
+    verdicts: dict[str, AuditVerdict], level: Level | None, runs_from: str, tmp_path: Path
+) -> None:
+    engine = fakes.FakeEngine()
+    build(fakes.order(), fakes.tools(tmp_path, engine=engine))
+    evidence = verify(fakes.order(), tools(engine, audited(**verdicts)))
+    assert (evidence.level, evidence.runs_from) == (level, runs_from)
+
+
+def test_an_image_without_ops_fails(tmp_path: Path) -> None:
+    engine = fakes.FakeEngine()
+    build(fakes.order(), fakes.tools(tmp_path, engine=engine))
+    evidence = verify(fakes.order(), tools(engine, replace(audited(), files=audited().files[1:])))
+    assert [check.detail for check in evidence.failed] == ["no such file"]
 
 
 def test_no_image_is_said() -> None:
