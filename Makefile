@@ -82,8 +82,9 @@ docs: setup ## make the generated blocks of README.md anew
 fault: setup ## long fault-injection loops of the store and downloads
 	@.venv/bin/pytest tests/fault
 
-bench: setup ## the measurements, as one table
+bench: setup ## the measurements: make image beside a plain Dockerfile, the audit beside objdump
 	@$(PYTHON) -m tests.bench
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_audit.py
 
 clean: ## remove .venv and build leftovers (not the store)
 	rm -rf .venv .cellar .mypy_cache .ruff_cache .pytest_cache

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.bench.row import Row
 
-NAMES = ("image", "audit", "lock")
+NAMES = ("image",)
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from tests.bench import plain
 from tests.bench.row import Row
 
 ROOT = Path(__file__).parents[2]
-TAG = "cellar/bevformer:cpu-x86-64"
+TAG = "cellar/bevformer:cpu"
 _EDITED = "images/bevformer/evaluator/src/bevformer_eval/__init__.py"
 
 
