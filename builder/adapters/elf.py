@@ -36,7 +36,7 @@ _LONGEST_NAME = 16384  # a mangled C++ name of torch reaches 6 kB
 _MACHINES = {"EM_386": "i386", "EM_AARCH64": "aarch64", "EM_ARM": "arm", "EM_X86_64": "x86-64"}
 
 # What pyelftools lets through on files that lie about their own tables.
-_READER_FAULTS = (
+READER_FAULTS = (
     ELFError, ConstructError, ValueError, KeyError, IndexError, TypeError, AttributeError,
     OverflowError, RecursionError, MemoryError, OSError, AssertionError,
 )  # fmt: skip
@@ -113,7 +113,7 @@ class ElfFile:
     def _guard(self, read: Callable[[], Result]) -> Result:
         try:
             return read()
-        except _READER_FAULTS as error:
+        except READER_FAULTS as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             message = f"not a readable ELF file ({text})"
             raise self.fault(message) from error

@@ -143,11 +143,17 @@ class ImageFiles:
         )
 
     def _layer(self, name: str, view: "_View") -> None:
+        with self.layer(name) as layer:
+            view.add(layer)
+
+    @contextmanager
+    def layer(self, name: str) -> Iterator[tarfile.TarFile]:
+        """Open one layer for reading from front to back; at the end its digest is checked."""
         try:
             with self._blobs.open(name) as raw:
                 stream = _Hashing(raw)
                 with tarfile.open(fileobj=_inflated(stream), mode="r|*") as layer:
-                    view.add(layer)
+                    yield layer
                 stream.finish()
         except (*_BROKEN, zstandard.ZstdError) as error:
             message = f"{self._path}: layer {name} cannot be read: {error}"

@@ -23,6 +23,7 @@ VERBS = {
     "render": "write the Dockerfile and build context of a cell",
     "build": "build a cell's image without network",
     "audit": "say which CPUs and GPUs the binaries of an image need",
+    "prove": "run an image's workloads on an emulated CPU of a level",
     "verify": "run the image's tests and record the evidence",
     "reproduce": "rebuild an image and say what differs",
     "doctor": "hold this host against the cells, and name each remedy",

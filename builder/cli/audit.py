@@ -95,9 +95,9 @@ def _audit(args: argparse.Namespace, level: IsaLevel) -> ImageAudit:
         message = f"--jobs {args.jobs} leaves no process to work"
         raise UsageError(message, hint="give 1 or more")
     waivers: Sequence[Waiver] = audit_waivers.load(args.waivers) if args.waivers else ()
-    cache = None if args.no_cache else AuditCache(_cache_folder())
+    cache = None if args.no_cache else AuditCache(cache_folder())
     auditor = Auditor(cache, args.jobs, wiring.progress().say)
-    found = TargetAuditor(auditor, cache, _Docker()).audit(args.target)
+    found = TargetAuditor(auditor, cache, Docker()).audit(args.target)
     return command.audit(
         (found.target, found.digest),
         found.files,
@@ -107,7 +107,8 @@ def _audit(args: argparse.Namespace, level: IsaLevel) -> ImageAudit:
     )
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return CELLAR_AUDIT_CACHE, or a folder in the user's cache directory."""
     chosen = environment.variable("CELLAR_AUDIT_CACHE")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("cellar") / "audit"
 
@@ -116,10 +117,11 @@ def _gpus(text: str) -> tuple[ComputeCapability, ...]:
     return tuple(ComputeCapability.parse(part) for part in text.split(",") if part)
 
 
-class _Docker:
+class Docker:
     """Local images by way of the docker program."""
 
     def digest(self, reference: str) -> str:
+        """Return the image's id; without such an image, or docker, a UsageError."""
         try:
             argv = ["docker", "image", "inspect", "--format", "{{.Id}}", "--", reference]
             return process.run(argv).strip()
@@ -133,4 +135,5 @@ class _Docker:
             ) from error
 
     def save(self, reference: str, path: Path) -> None:
+        """Write the image as an archive."""
         process.run(["docker", "image", "save", "--output", str(path), "--", reference])

@@ -1,0 +1,113 @@
+"""`cellar prove`: an image's workloads on an emulated CPU."""
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from builder.adapters import qemu, rootfs
+from builder.adapters.audit_cache import AuditCache
+from builder.adapters.audit_target import Audited, TargetAuditor
+from builder.adapters.auditor import Auditor, processors
+from builder.adapters.demangle import demangler
+from builder.adapters.image_files import open_image
+from builder.adapters.proof_documents import proof_document
+from builder.cli import wiring
+from builder.cli.audit import Docker, cache_folder
+from builder.commands import prove as command
+from builder.commands import prove_text
+from builder.domain.cpu_model import choose_cpu
+from builder.domain.proof import Outcome, Proof, Workload, imports
+from builder.errors import HostError, UsageError, VerificationError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cellar prove`."""
+    parser.add_argument("image", metavar="IMAGE", help="an image's name, OCI layout or archive")
+    parser.add_argument(
+        "--cpu", default="x86-64-v2", metavar="LEVEL|MODEL", help="default: x86-64-v2"
+    )
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="one more workload (the imports of all compiled packages always are)",
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="run only it")
+    parser.add_argument("--limit", type=int, default=1800, metavar="S", help="seconds a workload")
+    parser.add_argument("--json", action="store_true", help="print the proof as JSON")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Prove the image; 0 when every workload passed, 8 otherwise."""
+    cpu = choose_cpu(args.cpu, qemu.models())
+    given = [_workload(text) for text in args.run]
+    audited = _audit(args.image)
+    _refuse_nvidia(audited)
+    chosen = command.workloads(imports(audited.files), given, args.only)
+    subject = command.Subject(target=audited.target, digest=audited.digest, files=audited.files)
+    with _unpacked(args.image) as root:
+        image = qemu.EmulatedImage(root, cpu.model, audited.environment)
+
+        def run() -> Iterator[Outcome]:
+            for workload in chosen:
+                wiring.progress().say(f"{workload.name} on {cpu.model}")
+                yield image.run(workload, limit=args.limit)
+
+        proof = command.prove(
+            subject, cpu, image.features, emulator=qemu.version(), run=lambda: list(run())
+        )
+    _print(proof, as_json=args.json)
+    return 0 if proof.holds else VerificationError.exit_code
+
+
+def _print(proof: Proof, *, as_json: bool) -> None:
+    if as_json:
+        json.dump(proof_document(proof), sys.stdout, indent=1)
+        print()  # noqa: T201 - stdout is this verb's data
+        return
+    for line in prove_text.lines(proof, demangler()):
+        print(line)  # noqa: T201 - stdout is this verb's data
+
+
+def _workload(text: str) -> Workload:
+    name, equals, words = text.partition("=")
+    if not equals or not name or not words.strip():
+        message = f"--run {text!r} is not NAME=COMMAND"
+        raise UsageError(message, hint="for example --run 'sum=python3 -c \"print(1+1)\"'")
+    return Workload(name=name, argv=tuple(shlex.split(words)))
+
+
+def _audit(image: str) -> Audited:
+    cache = AuditCache(cache_folder())
+    auditor = Auditor(cache, processors(), wiring.progress().say)
+    return TargetAuditor(auditor, cache, Docker()).audit([image])
+
+
+def _refuse_nvidia(audited: Audited) -> None:
+    """Refuse what NVIDIA's container licence (4a) forbids: its software without its GPUs."""
+    owned = [file.name for file in audited.files if file.owner]
+    if owned and not Path("/dev/nvidiactl").exists():
+        message = (
+            f"{audited.target} holds NVIDIA's software ({owned[0]}), this host has no such GPU"
+        )
+        raise HostError(message, hint="its licence allows runs on hosts with an NVIDIA GPU only")
+
+
+@contextmanager
+def _unpacked(image: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cellar-prove-") as scratch:
+        archive = Path(image)
+        if not archive.exists():
+            archive = Path(scratch) / "image.tar"
+            Docker().save(image, archive)
+        root = Path(scratch) / "root"
+        root.mkdir()
+        with open_image(archive) as opened:
+            rootfs.unpack(opened, opened.head(), root)
+        yield root

@@ -1,0 +1,45 @@
+"""A proof as lines for a terminal."""
+
+from collections.abc import Callable, Iterator
+
+from builder.domain.proof import Ending, FaultSite, Outcome, Proof
+
+
+def lines(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
+    """Yield the whole report."""
+    level = f"{proof.level} as " if proof.level else ""
+    yield f"target    {proof.target}"
+    if proof.digest:
+        yield f"digest    {proof.digest}"
+    yield f"CPU       {level}{proof.model}, {proof.emulator}"
+    passed = sum(outcome.ending is Ending.PASSED for outcome in proof.outcomes)
+    yield f"workloads {passed} of {len(proof.outcomes)} passed"
+    yield ""
+    for outcome in proof.outcomes:
+        yield from _outcome(outcome, demangle)
+    if proof.unproven:
+        yield ""
+        yield "unproven: not observed to fail in these workloads, which is all that a run can say"
+        for entry in proof.unproven:
+            counts = [f"{count} {verdict}" for verdict, count in entry.functions.items()]
+            if entry.silent:
+                counts.append(f"{entry.silent} with LZCNT, which qemu runs wrongly in silence")
+            yield f"  {entry.file}: {', '.join(counts)}"
+
+
+def _outcome(outcome: Outcome, demangle: Callable[[str], str]) -> Iterator[str]:
+    yield f"{outcome.ending.value:<8} {outcome.seconds:7.1f} s  {outcome.workload.name}"
+    for site in outcome.sites:
+        yield from _site(site, demangle)
+    if outcome.ending in (Ending.FAILED, Ending.TIMEOUT):
+        for line in outcome.tail.splitlines()[-5:]:
+            yield f"            {line}"
+
+
+def _site(site: FaultSite, demangle: Callable[[str], str]) -> Iterator[str]:
+    where = site.library or "the program"
+    name = demangle(site.function) if site.function else "unnamed code"
+    yield f"            {where}+{site.address:#x}: {site.instruction}"
+    yield f"            in {name}"
+    for line in site.python[:3]:
+        yield f"            from {line}"

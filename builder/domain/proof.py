@@ -1,0 +1,117 @@
+"""What running an image on an emulated CPU showed, and what it did not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from builder.domain.audit.report import FileAudit
+from builder.domain.audit.verdicts import AuditVerdict
+from builder.domain.isa import IsaLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A named command of an image."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+class Ending(Enum):
+    """How a workload ended."""
+
+    PASSED = "passed"
+    SIGILL = "SIGILL"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSite:
+    """The instruction that a CPU refused: where it stands, and how Python got there."""
+
+    library: str  # empty where the loader had not told it
+    address: int  # in the library, else in memory
+    function: str
+    instruction: str
+    python: tuple[str, ...] = ()  # innermost first, as faulthandler prints it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One workload's ending."""
+
+    workload: Workload
+    ending: Ending
+    seconds: float
+    sites: tuple[FaultSite, ...] = ()
+    tail: str = ""  # what a failed one printed last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unproven:
+    """Functions of one file that no run makes clean: what was not executed stays unproven."""
+
+    file: str
+    functions: Mapping[str, int]  # by verdict
+    silent: int  # with LZCNT, which qemu too runs wrongly without a fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """All workloads of an image on one emulated CPU."""
+
+    target: str
+    digest: str
+    model: str
+    level: IsaLevel | None
+    emulator: str
+    features: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    unproven: tuple[Unproven, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Say whether every workload passed, and there was one."""
+        return bool(self.outcomes) and all(o.ending is Ending.PASSED for o in self.outcomes)
+
+
+def unproven(files: Sequence[FileAudit], level: IsaLevel) -> tuple[Unproven, ...]:
+    """Count what an audit at `level` left open in each file."""
+    found = []
+    for file in files:
+        judged = file.at(level)
+        if judged is None:
+            continue
+        counts: dict[str, int] = {}
+        for row in judged.counts:
+            if row.verdict >= AuditVerdict.POINTER:
+                counts[row.verdict.value] = counts.get(row.verdict.value, 0) + row.functions
+        if counts or judged.silent:
+            found.append(Unproven(file=file.name, functions=counts, silent=judged.silent))
+    return tuple(found)
+
+
+def imports(files: Sequence[FileAudit]) -> tuple[Workload, ...]:
+    """Return one workload for each installed package with compiled code: its import."""
+    packages = {
+        name
+        for file in files
+        if not file.skipped and not file.owner
+        for name in [_package(file.name)]
+        if name
+    }
+    return tuple(
+        Workload(name=f"import {name}", argv=("python3", "-c", f"import {name}"))
+        for name in sorted(packages)
+    )
+
+
+def _package(path: str) -> str:
+    """Return the top-level package that a path in site-packages belongs to, if it is one."""
+    for folder in ("site-packages/", "dist-packages/"):
+        _, found, rest = path.rpartition(folder)
+        if found:
+            first = rest.split("/")[0].split(".")[0]
+            return first if first.isidentifier() else ""
+    return ""
