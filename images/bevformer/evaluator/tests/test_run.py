@@ -105,8 +105,9 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     """Stopped right after the first scene is recorded; the second is evaluated by the next run."""
     number = int(getattr(signal, kind))
     script = f"""
-import os, sys
+import os, signal, sys
 from bevformer_eval import cli, journal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
 write = journal.Journal.write
 def write_and_stop(self, *arguments):
     write(self, *arguments)

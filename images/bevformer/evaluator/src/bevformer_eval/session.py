@@ -162,9 +162,10 @@ def _report(session: Session) -> None:
     files = {
         name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")
     }
+    begin = time.perf_counter()
     write_json(files["results_nusc"], submission(results), indent=None)
-    timings["device"] = session.choice.device_name()
-    write_json(files["timings"], timings)
+    timings["seconds"]["format"] += time.perf_counter() - begin
+    begin = time.perf_counter()
     scores = {
         "schema": SCHEMA,
         "version": dataset.version,
@@ -176,6 +177,9 @@ def _report(session: Session) -> None:
         **metrics.score(session.devkit, dataset.split, files["results_nusc"]),
     }
     write_json(files["metrics"], scores)
+    timings["seconds"]["score"] = time.perf_counter() - begin
+    timings["device"] = session.choice.device_name()
+    write_json(files["timings"], timings)
     if args.show is not None:
         draw_all(
             session.devkit,
