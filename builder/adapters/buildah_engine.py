@@ -59,7 +59,7 @@ class BuildahEngine:
         shutil.rmtree(into, ignore_errors=True)
         try:
             with _container(tag) as container:
-                mounted = process.run(["buildah", "mount", container]).strip()
+                mounted = _buildah("mount", container)
                 shutil.copytree(mounted, into, symlinks=True)
         finally:
             self.remove(tag)
@@ -75,7 +75,7 @@ class BuildahEngine:
 
     def remove(self, tag: str) -> None:
         """Take the name `tag` from its image, and with the last name its space."""
-        process.run(["buildah", "rmi", tag])
+        _buildah("rmi", tag)
 
     def run(self, image: ImageRef, argv: Sequence[str], options: RunOptions) -> str:
         """Run `argv` in a fresh container, removed whatever happens, and return its stdout."""
@@ -95,7 +95,7 @@ class BuildahEngine:
     def save(self, image: ImageRef, *, into: Path) -> None:
         """Write `image` as an OCI layout into the new directory `into`."""
         into.parent.mkdir(parents=True, exist_ok=True)
-        process.run(["buildah", "push", "--quiet", image.tag, f"oci:{into}:latest"])
+        _buildah("push", "--quiet", image.tag, f"oci:{into}:latest")
 
 
 def _build(request: BuildRequest, tag: str, progress: Progress) -> None:
@@ -177,11 +177,20 @@ def _remove_image(name: str) -> None:
 
 @contextmanager
 def _container(tag: str) -> Iterator[str]:
-    container = process.run(["buildah", "from", "--pull-never", tag]).strip()
+    container = _buildah("from", "--pull-never", tag)
     try:
         yield container
     finally:
-        process.run(["buildah", "rm", container])
+        _buildah("rm", container)
+
+
+def _buildah(*words: str) -> str:
+    try:
+        return process.run(["buildah", *words]).strip()
+    except process.ToolError as error:
+        last = error.tail.splitlines()[-1] if error.tail else f"exit code {error.code}"
+        message = f"buildah {words[0]} refused: {last}"
+        raise EngineError(message, hint=error.hint) from error
 
 
 def _run_command(options: RunOptions) -> list[str]:

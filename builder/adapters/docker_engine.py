@@ -14,6 +14,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container
 from packaging.version import Version
+from requests import RequestException
 
 from builder.adapters import process
 from builder.adapters.build_log import BuildSteps, take_buildkit
@@ -26,7 +27,8 @@ from builder.errors import EngineError, HostError
 # 25 is the first release whose containerd image store builds from OCI layouts and keeps digests.
 MINIMUM = Version("25.0")
 
-_INSTALL = "`cellar host --install` installs and starts it on Debian or Ubuntu"
+_INSTALL = "`cellar host --engine docker --install` installs and starts it on Debian or Ubuntu"
+_RIGHTS = "run as root, or as a user of the group that owns Docker's socket"
 _CONTAINERD_STORE = (
     'put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json and restart it'
 )
@@ -40,12 +42,13 @@ class DockerEngine:
     name = "docker"
 
     def version(self) -> str:
-        """Return Docker's, containerd's and buildx's versions, after checking all Cellar needs."""
-        server = self._client.version()
+        """Return Docker's and buildx's versions, after checking all that Cellar needs."""
+        with _refusals():
+            server, info = self._client.version(), self._client.info()
         if Version(_release(server["Version"])) < MINIMUM:
             message = f"Docker {server['Version']} is too old, {MINIMUM} is the first that serves"
             raise EngineError(message, hint=_INSTALL)
-        if "io.containerd.snapshotter.v1" not in str(self._client.info().get("DriverStatus")):
+        if "io.containerd.snapshotter.v1" not in str(info.get("DriverStatus")):
             message = "Docker keeps images without the containerd image store, so without digests"
             raise EngineError(message, hint=_CONTAINERD_STORE)
         return f"docker {server['Version']}, {_buildx()}"
@@ -65,15 +68,17 @@ class DockerEngine:
 
     def find(self, tag: str) -> ImageRef | None:
         """Return what `tag` names in the image store, or None."""
-        try:
-            found = self._client.images.get(tag)
-        except ImageNotFound:
-            return None
+        with _refusals():
+            try:
+                found = self._client.images.get(tag)
+            except ImageNotFound:
+                return None
         return ImageRef(tag=tag, digest=str(found.id))
 
     def remove(self, tag: str) -> None:
         """Take the name `tag` from its image, and with the last name its space."""
-        self._client.images.remove(tag)
+        with _refusals():
+            self._client.images.remove(tag)
 
     def run(self, image: ImageRef, argv: Sequence[str], options: RunOptions) -> str:
         """Run `argv` in a fresh container, removed whatever happens, and return its stdout."""
@@ -97,7 +102,7 @@ class DockerEngine:
     def save(self, image: ImageRef, *, into: Path) -> None:
         """Write `image` as an OCI layout into the new directory `into`."""
         into.mkdir(parents=True)
-        with TemporaryFile(dir=into.parent) as file:
+        with _refusals(), TemporaryFile(dir=into.parent) as file:
             for chunk in self._client.images.get(image.tag).save(chunk_size=1 << 22):
                 file.write(chunk)
             file.seek(0)
@@ -110,15 +115,17 @@ class DockerEngine:
             client = docker.from_env()
             client.ping()
         except (DockerException, APIError) as error:
-            message = f"Docker does not answer: {_cause(error)}"
-            raise EngineError(message, hint=f"start it, or let Cellar: {_INSTALL}") from error
+            cause = _cause(error)
+            message = f"Docker does not answer: {cause}"
+            hint = _RIGHTS if "Permission denied" in cause else _INSTALL
+            raise EngineError(message, hint=hint) from error
         return client
 
     @contextmanager
     def _container(
         self, image: ImageRef, argv: Sequence[str], options: RunOptions
     ) -> Iterator[Container]:
-        try:
+        with _refusals():
             container = self._client.containers.create(
                 image.digest,
                 list(argv),
@@ -131,13 +138,20 @@ class DockerEngine:
                     for path, place in options.mounts.items()
                 },
             )
-        except APIError as error:
-            message = f"Docker refused {image.tag}: {_cause(error)}"
-            raise EngineError(message) from error
-        try:
-            yield container
-        finally:
-            container.remove(force=True)
+            try:
+                yield container
+            finally:
+                container.remove(force=True)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn whatever the daemon refuses into an EngineError of one line."""
+    try:
+        yield
+    except (DockerException, RequestException) as error:
+        message = f"Docker refused: {_cause(error)}"
+        raise EngineError(message, hint="`docker info` tells whether the daemon is well") from error
 
 
 def _build(request: BuildRequest, output: Sequence[str], progress: Progress) -> None:
