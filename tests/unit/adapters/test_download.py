@@ -218,6 +218,20 @@ def test_nothing_private_is_told(store: Store) -> None:
         assert word not in shown
 
 
+def test_no_credential_reaches_the_store(store: Store) -> None:
+    data = content(8, 30_000)
+    cut = Resource(content=data, faults=[Fault.CUT], forever=Fault.BROKEN, at=10_000)
+    with BadServer({"/files/a?token=presigned": cut}) as server:
+        secret = server.url("/files/a?token=presigned").replace("//", "//name:password@")
+        downloads(store).download([job(artifact(data), [secret])], Silent())
+    kept = [path for path in store.root.rglob("*") if path.is_file()]
+    assert {path.name.rpartition(".")[2] for path in kept} >= {"from"}
+    for path in kept:
+        seen = path.read_bytes() + path.name.encode()
+        for word in (b"password", b"presigned", b"127.0.0.1"):
+            assert word not in seen
+
+
 def _chain(error: BaseException | None) -> str:
     """Return all texts that a traceback would show."""
     if error is None:
