@@ -112,6 +112,8 @@ def _package(path: str) -> str:
     for folder in ("site-packages/", "dist-packages/"):
         _, found, rest = path.rpartition(folder)
         if found:
-            first = rest.split("/")[0].split(".")[0]
-            return first if first.isidentifier() else ""
+            first = rest.split("/")[0]
+            name = first.split(".")[0]
+            # NAME.libs holds what auditwheel put into a wheel; its name is no module's.
+            return name if name.isidentifier() and not first.endswith(".libs") else ""
     return ""

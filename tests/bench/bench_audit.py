@@ -1,13 +1,10 @@
-"""The audit's speed and memory beside objdump's, in one run.
+"""The audit's speed and memory beside objdump's and elfx86exts's, in one run.
 
-    python tests/bench/bench_audit.py [--wheels FOLDER]
-
-The wheels are torch 1.9.1, torchvision 0.10.1 and numpy 1.19.5 for Python 3.8 (411 MB of code);
-what is missing in FOLDER is fetched by this host's pip. Wall times depend on what else the machine
-does, so CPU times stand beside them and every speed is also told as a ratio to objdump's.
+The wheels are torch 1.9.1, torchvision 0.10.1 and numpy 1.19.5 for Python 3.8 (more than 411 MB of
+code). CELLAR_BENCH_WHEELS names a folder that has them; this host's pip fetches what is missing.
+Other work on the machine slows all of it, so CPU times stand beside the wall times.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -17,13 +14,14 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.adapters import environment
 from builder.adapters.elf import ElfFile
 from builder.adapters.fatbin import SECTIONS, list_device_code
+from tests.bench.row import Row
 
 WHEELS = ("torch==1.9.1", "torchvision==0.10.1", "numpy==1.19.5")
 PLATFORMS = ("manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64")
@@ -167,29 +165,46 @@ def device_code(file: Path) -> Run:
     )
 
 
-def main() -> None:
-    """Measure everything and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--wheels", type=Path, help="folder with the wheels (default: a new one)")
-    args = parser.parse_args()
+def rows() -> Iterator[Row]:
+    """Yield the audit's figures, each beside what it is compared with."""
+    given = environment.variable("CELLAR_BENCH_WHEELS")
     with tempfile.TemporaryDirectory(prefix="cellar-bench-") as scratch:
-        folder = args.wheels or Path(scratch)
         unpacked = Path(scratch) / "unpacked"
-        for wheel in fetch(folder):
+        for wheel in fetch(Path(given or scratch)):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(unpacked)
         file = unpacked / OBJDUMP_FILE
-        base = objdump(file)
-        runs = [base, *audits(unpacked, Path(scratch) / "cache"), device_code(file)]
-        runs += [run for run in [elfx86exts(file)] if run is not None]
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")  # noqa: T201
-    print(f"{'':<36} {'MB':>7} {'wall s':>8} {'CPU s':>7} {'MB/s':>8} {'MB/CPU s':>9}"  # noqa: T201
-          f" {'x objdump':>10} {'peak MB':>8}")  # fmt: skip
-    for run in runs:
-        print(f"{run.name:<36} {run.megabytes:>7.1f} {run.wall:>8.2f} {run.cpu:>7.2f}"  # noqa: T201
-              f" {run.speed:>8.1f} {run.megabytes / max(run.cpu, 1e-3):>9.1f}"
-              f" {run.speed / base.speed:>10.1f} {run.peak:>8.0f}")  # fmt: skip
+        base, other = objdump(file), elfx86exts(file)
+        one, two, again = audits(unpacked, Path(scratch) / "cache")
+        listed = device_code(file)
+    for run, goal in ((one, None), (two, 10)):
+        yield _speed(run, base, goal)
+        if other is not None:
+            yield _speed(run, other, None)
+        yield _cpu(run, base)
+    yield Row(what=f"{two.name}, {two.megabytes:.0f} MB", ours=two.wall, unit="s", goal=20)
+    yield Row(what=f"{two.name}, anonymous memory", ours=two.peak, unit="MB", goal=1000)
+    yield Row(what=again.name, ours=again.wall, unit="s", goal=2)
+    yield Row(what=listed.name, ours=listed.speed, unit="MB/s", goal=1000, at_least=True)
 
 
-if __name__ == "__main__":
-    main()
+def _speed(run: Run, base: Run, goal: float | None) -> Row:
+    return Row(
+        what=f"{run.name}, speed",
+        ours=run.speed,
+        unit="MB/s",
+        against=base.name,
+        theirs=base.speed,
+        goal=goal,
+        at_least=True,
+    )
+
+
+def _cpu(run: Run, base: Run) -> Row:
+    return Row(
+        what=f"{run.name}, code per CPU second",
+        ours=run.megabytes / run.cpu,
+        unit="MB/s",
+        against=base.name,
+        theirs=base.megabytes / base.cpu,
+    )

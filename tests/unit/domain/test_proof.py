@@ -1,0 +1,93 @@
+"""What a proof says, and what it leaves open."""
+
+from dataclasses import replace
+
+import pytest
+
+from builder.domain.audit.judge import CountRow, LevelJudgement
+from builder.domain.audit.report import FileAudit
+from builder.domain.audit.verdicts import AuditVerdict, Signal
+from builder.domain.isa import IsaLevel
+from builder.domain.proof import Ending, Outcome, Proof, Unproven, Workload, imports, unproven
+
+LEVEL = IsaLevel.V2
+PASSED = Outcome(workload=Workload(name="a", argv=("a",)), ending=Ending.PASSED, seconds=1)
+
+
+def proof(*outcomes: Outcome) -> Proof:
+    return Proof(
+        target="t", digest="", model="Nehalem", level=LEVEL, emulator="qemu", features=(),
+        outcomes=outcomes, unproven=(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "holds"),
+    [
+        ((PASSED,), True),
+        ((PASSED, replace(PASSED, ending=Ending.SIGILL)), False),
+        ((replace(PASSED, ending=Ending.FAILED),), False),
+        ((replace(PASSED, ending=Ending.TIMEOUT),), False),
+        ((), False),
+    ],
+    ids=["passed", "sigill", "failed", "timeout", "nothing-run"],
+)
+def test_a_proof_holds_when_something_ran_and_all_passed(
+    outcomes: tuple[Outcome, ...], *, holds: bool
+) -> None:
+    assert proof(*outcomes).holds is holds
+
+
+def judged(*rows: tuple[AuditVerdict, Signal, int], silent: int = 0) -> LevelJudgement:
+    counts = tuple(
+        CountRow(verdict=verdict, signal=signal, functions=count, size=0)
+        for verdict, signal, count in rows
+    )
+    verdict = max((row.verdict for row in counts), default=AuditVerdict.CLEAN)
+    return LevelJudgement(level=LEVEL, verdict=verdict, counts=counts, findings=(), silent=silent)
+
+
+def test_what_an_audit_left_open_stays_unproven() -> None:
+    files = [
+        FileAudit(name="clean.so", identity="", levels=(judged(),)),
+        FileAudit(
+            name="guarded.so",
+            identity="",
+            levels=(judged((AuditVerdict.GUARDED, Signal.GUARD_CPUID, 9)),),
+        ),
+        FileAudit(
+            name="open.so",
+            identity="",
+            levels=(
+                judged(
+                    (AuditVerdict.SUSPECT, Signal.DIRECT, 2),
+                    (AuditVerdict.POINTER, Signal.TABLE, 3),
+                    (AuditVerdict.POINTER, Signal.TAKEN, 4),
+                ),
+            ),
+        ),
+        FileAudit(name="silent.so", identity="", levels=(judged(silent=1),)),
+        FileAudit(name="nvidia.so", identity="", owner="package nvidia-x"),
+    ]
+    assert unproven(files, LEVEL) == (
+        Unproven(file="open.so", functions={"suspect": 2, "pointer": 7}, silent=0),
+        Unproven(file="silent.so", functions={}, silent=1),
+    )
+
+
+def test_the_imports_of_all_compiled_packages_are_workloads() -> None:
+    paths = [
+        "usr/lib/python3/dist-packages/_cffi_backend.cpython-311-x86_64-linux-gnu.so",
+        "opt/lib/python3.11/site-packages/torch/lib/libtorch.so",
+        "opt/lib/python3.11/site-packages/torch/_C.so",
+        "opt/lib/python3.11/site-packages/pillow.libs/libz.so",
+        "opt/lib/python3.11/site-packages/no-name/x.so",
+        "usr/lib/libc.so.6",
+    ]
+    files = [FileAudit(name=path, identity="") for path in paths]
+    files.append(FileAudit(name="site-packages/arm/x.so", identity="", skipped="arm"))
+    files.append(FileAudit(name="site-packages/nvidia/x.so", identity="", owner="package"))
+    assert imports(files) == (
+        Workload(name="import _cffi_backend", argv=("python3", "-c", "import _cffi_backend")),
+        Workload(name="import torch", argv=("python3", "-c", "import torch")),
+    )
