@@ -15,8 +15,8 @@ from builder.domain.evidence import document
 from builder.domain.host_plan import EngineName
 
 _NEXT = {
-    "docker": "docker run --rm {tag} bevformer-eval --synthetic",
-    "buildah": "buildah run $(buildah from {tag}) -- bevformer-eval --synthetic",
+    "docker": "docker run --rm {tag} bevformer-eval --synthetic --check-golden",
+    "buildah": "buildah run $(buildah from {tag}) -- bevformer-eval --synthetic --check-golden",
 }
 
 

@@ -21,6 +21,7 @@ from builder.domain.evidence import Evidence, Outcome, document
 from builder.domain.image import ImageRef
 from builder.errors import VerificationError
 
+_WIDTHS = {"check": 3, "seen": 2}  # shares of what the narrow columns leave
 _MARKS = {Outcome.PASSED: "[green]ok", Outcome.FAILED: "[red]FAILED", Outcome.SKIPPED: "skipped"}
 
 
@@ -70,7 +71,7 @@ def show(evidence: Evidence) -> None:
     """Print the checks as a table."""
     table = Table(box=None, pad_edge=False)
     for column in ("level", "", "check", "s", "seen"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", ratio=_WIDTHS.get(column))
     for check in sorted(evidence.checks, key=lambda check: check.level):
         mark, seconds = _MARKS[check.outcome], f"{check.seconds:.1f}"
         name, seen = escape(check.name), escape(check.detail[:120])
