@@ -18,6 +18,12 @@ OFFSETS = 12
 PASSING = [fault for fault in Fault if fault not in (Fault.NONE, Fault.GONE)]
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durability is not what is tested here, and a busy disk would make it slow."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")

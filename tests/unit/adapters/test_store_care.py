@@ -40,6 +40,12 @@ LIFE = settings(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durability is not what is tested here, and a busy disk would make it slow."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 def lock_of(artifacts: Mapping[str, Artifact], cell: str = "cpu") -> Lock:
     layer = PipLayer(name="runtime", requirements="", artifacts=tuple(artifacts.values()))
     return Lock(
