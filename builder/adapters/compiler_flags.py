@@ -1,4 +1,4 @@
-"""Compiler flags of an ISA level, from archspec's tables (which it reads from its own data file)."""
+"""Compiler flags of an ISA level, from the tables that archspec reads from its own data."""
 
 import archspec.cpu
 

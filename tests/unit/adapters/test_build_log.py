@@ -102,13 +102,18 @@ def test_other_lines_say_nothing(line: str) -> None:
     assert listener.told == []
 
 
-def test_steps_that_are_interrupted_end() -> None:
-    listener = Listener()
-    steps = steps_of(listener)
-    with pytest.raises(KeyboardInterrupt), steps.beating():
+def _interrupted(steps: BuildSteps) -> None:
+    with steps.beating():
         steps.announce("1", "one")
         steps.begin("1")
         raise KeyboardInterrupt
+
+
+def test_steps_that_are_interrupted_end() -> None:
+    listener = Listener()
+    steps = steps_of(listener)
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(steps)
     assert listener.told == ["begin one", "end"]
 
 
