@@ -2,7 +2,9 @@
 
 import hashlib
 import random
+import ssl
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -44,6 +46,11 @@ def keep(store: Store, data: bytes, scratch: Path, name: str = "example") -> Art
     return made
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    return tls_context()  # a tenth of a second, and no test needs a second one
+
+
 class Silent:
     """Listens to progress and says nothing; keeps the lines for people."""
 
@@ -77,7 +84,7 @@ def connect(read_s: float = 0.3) -> Callable[[], httpx.AsyncClient]:
     def make() -> httpx.AsyncClient:
         timeout = httpx.Timeout(read_s, connect=5.0)
         return httpx.AsyncClient(
-            verify=tls_context(),
+            verify=_tls(),
             timeout=timeout,
             follow_redirects=True,
             max_redirects=3,
