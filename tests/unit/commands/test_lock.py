@@ -214,7 +214,9 @@ def test_a_malformed_quotation_is_named(row: str) -> None:
 
 
 def expected() -> ExpectedImage:
-    return ExpectedImage(isa="x86-64", target="runtime", digest="d", diff_ids=(), engine="e")
+    return ExpectedImage(
+        isa="x86-64", target="runtime", digest="d", diff_ids=(), engine="e", key="k"
+    )
 
 
 def test_what_is_known_of_built_images_outlives_an_equal_lock_only() -> None:
