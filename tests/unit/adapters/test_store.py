@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -197,6 +198,31 @@ def _error_of(work: Callable[[], None]) -> StorageError | None:
     except StorageError as error:
         return error
     return None
+
+
+def test_bytes_are_durable_before_their_name_and_the_name_before_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, made = Store(tmp_path / "store"), artifact(b"bytes")
+    source = tmp_path / "source"
+    source.write_bytes(b"bytes")
+    keep(store, b"other", tmp_path)  # so that the folders are there
+    done: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def told_sync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append(f"sync {kind}")
+        sync(descriptor)
+
+    def told_rename(*args: object, **options: object) -> None:
+        done.append("rename")
+        rename(*args, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "fsync", told_sync)
+    monkeypatch.setattr(os, "rename", told_rename)
+    store.add_file(source, made)
+    assert done[-3:] == ["sync file", "rename", "sync folder"]
 
 
 def test_a_store_in_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
