@@ -52,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
 def _proved_before(order: Order, tools: Tools) -> Mapping[str, object] | None:
     """Return the evidence of the image that the engine has, if its inputs are today's."""
     evidence = evidence_files.read(building.evidence_path(order, tools.engine.name))
-    if evidence is None or evidence["key"] != key_of(order, tools):
+    if evidence is None or evidence["failed"] or evidence["key"] != key_of(order, tools):
         return None
     found = tools.engine.find(order.tag)
     return evidence if found is not None and found.digest == evidence["digest"] else None

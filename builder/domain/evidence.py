@@ -99,6 +99,7 @@ def document(evidence: Evidence) -> Mapping[str, object]:
         "engine": evidence.engine,
         "device": evidence.device,
         "level": level.name if level is not None else None,
+        "failed": [check.name for check in evidence.failed],
         "checks": [
             {
                 "name": check.name,

@@ -80,6 +80,7 @@ def test_document() -> None:
         "engine": "docker 26",
         "device": "cpu",
         "level": "L0",
+        "failed": ["L1 failed"],
         "checks": [
             {
                 "name": "L0 passed",
