@@ -2,20 +2,24 @@
 
 from datetime import datetime
 from hashlib import sha256
-from typing import cast
 
 import httpx2
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
-from unearth import Link, Package, PackageFinder
-from unearth.auth import MultiDomainBasicAuth
-from unearth.fetchers import Fetcher, PyPIClient
+from unearth import Link
 
+from builder.adapters.channel_settings import ChannelSettings
 from builder.adapters.hashing import sha256_of
-from builder.adapters.host_pip import HostPip
+from builder.adapters.package_index import PackageIndex
 from builder.domain.wheel_tags import Candidate
 from builder.errors import NetworkError
 
-_TIMEOUT = 60.0  # seconds
 _HINT = "check this host's pip configuration (`pip config list`)"
 
 
@@ -25,36 +29,26 @@ class IndexFiles:
     What an index dates later than `not_after` does not exist; what it does not date does.
     """
 
-    def __init__(self, host: HostPip, *, not_after: datetime | None = None) -> None:
+    def __init__(self, settings: ChannelSettings, *, not_after: datetime | None = None) -> None:
+        override = settings.overrides.get("package-index", ())
+        self._index = PackageIndex(settings.pip, override=override)
         self._not_after = not_after
-        self._session = PyPIClient(
-            trusted_hosts=host.values("trusted-host"),
-            verify=host.settings.get("cert", True),
-            proxy=host.settings.get("proxy"),
-            timeout=_TIMEOUT,
-            follow_redirects=True,
-        )
-        self._session.auth = MultiDomainBasicAuth(prompting=False, index_urls=host.index_urls)
-        self._finder = PackageFinder(
-            cast("Fetcher", self._session),  # that it is one is unearth's own claim
-            index_urls=host.values("index-url") or _default_index(host),
-            find_links=host.values("find-links"),
-            ignore_compatibility=True,
-        )
-        for url in host.values("extra-index-url"):
-            self._finder.add_index_url(url)
 
     def candidates(self, name: str, version: str) -> tuple[Candidate, ...]:
-        """Return every file of a distribution at one version."""
-        wanted = Version(version)
-        try:
-            found = self._finder.find_all_packages(name, allow_yanked=True)
-            return tuple(
-                _candidate(package.link) for package in found if self._counts(package, wanted)
-            )
-        except httpx2.TransportError as error:
-            message = f"the package index does not answer when asked for {name}"
-            raise NetworkError(message, hint=_HINT) from error
+        """Return every file of a distribution at one version.
+
+        One index that does not answer is a NetworkError: it may hold the better file.
+        """
+        links, problems = self._index.links(canonicalize_name(name))
+        if problems:
+            message = f"a package index could not be asked for {name}: {'; '.join(problems)}"
+            raise NetworkError(message, hint=_HINT)
+        wanted = (canonicalize_name(name), Version(version))
+        return tuple(
+            _candidate(link)
+            for link in links
+            if _identity(link.filename) == wanted and not self._is_later(link)
+        )
 
     def measure(self, candidate: Candidate) -> tuple[str, int]:
         """Return sha256 and size of a file; it is brought only where no index states its hash."""
@@ -68,32 +62,33 @@ class IndexFiles:
             message = f"{candidate.filename}: the package index does not tell its size"
             raise NetworkError(message, hint=_HINT) from error
 
-    def _counts(self, package: Package, wanted: Version) -> bool:
-        uploaded = package.link.upload_time
-        if self._not_after and uploaded and uploaded > self._not_after:
-            return False
-        return package.version is not None and Version(package.version) == wanted
+    def _is_later(self, link: Link) -> bool:
+        fence, uploaded = self._not_after, link.upload_time
+        return fence is not None and uploaded is not None and uploaded > fence
 
     def _size(self, link: Link, digest: str) -> tuple[str, int]:
-        answer = self._session.head(
+        answer = self._index.client.head(
             link.url_without_fragment, headers={"Accept-Encoding": "identity"}
         ).raise_for_status()
         return digest, int(answer.headers["Content-Length"])
 
     def _read(self, link: Link) -> tuple[str, int]:
         digest, size = sha256(), 0
-        with self._session.stream("GET", link.url_without_fragment) as answer:
+        with self._index.client.stream("GET", link.url_without_fragment) as answer:
             for chunk in answer.raise_for_status().iter_raw():
                 digest.update(chunk)
                 size += len(chunk)
         return digest.hexdigest(), size
 
 
-def _default_index(host: HostPip) -> tuple[str, ...]:
-    """Return pip's own default, which unearth knows: none under --no-index."""
-    if host.settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        return ()
-    return tuple(source["url"] for source in PackageFinder().sources)
+def _identity(filename: str) -> tuple[str, Version] | None:
+    """Return the name and version that a file name states, None where it is no distribution."""
+    try:
+        if filename.endswith(".whl"):
+            return parse_wheel_filename(filename)[:2]
+        return parse_sdist_filename(filename)
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return None
 
 
 def _candidate(link: Link) -> Candidate:

@@ -69,6 +69,7 @@ class PackageIndex:
             proxy=settings.proxy,
         )
         client.auth = MultiDomainBasicAuth(prompting=False, index_urls=urls)
+        self.client = client
         self._client = cast("Fetcher", client)  # that it is one is unearth's own claim
 
     def locate(self, artifacts: Iterable[Artifact], task: Task) -> dict[str, Found]:
@@ -89,6 +90,12 @@ class PackageIndex:
             )
             for artifact in wanted
         }
+
+    def links(self, name: str) -> tuple[tuple[Link, ...], tuple[str, ...]]:
+        """Return what all sources have of a project (find-links: of any), and why some failed."""
+        pages = [self._read(source, name) for source in self._sources]
+        problems = sorted({page.problem for page in pages if page.problem})
+        return tuple(link for page in pages for link in page.links), tuple(problems)
 
     def _page(self, task: Task, asked: tuple[_Source, str]) -> _Page:
         source, name = asked

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from builder.adapters import files, source_archives
 from builder.adapters.apt import Apt
 from builder.adapters.build_context import BuildContexts
+from builder.adapters.channel_settings import read_settings
 from builder.adapters.host_pip import HOME, HostPip
 from builder.adapters.index_files import IndexFiles
 from builder.adapters.piptools import PipTools
@@ -105,7 +106,7 @@ class _Workshop:
         return Tools(
             debs=_debs,
             resolver=self._resolver,
-            index=IndexFiles(self.host, not_after=not_after),
+            index=IndexFiles(read_settings(), not_after=not_after),
             archive=source_archives.read,
         )
 

@@ -5,11 +5,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from unearth import Link, Package
+from unearth import Link
 
-from builder.adapters.host_pip import HostPip
+from builder.adapters.channel_settings import ChannelSettings, PipSettings
 from builder.adapters.index_files import IndexFiles
 from builder.domain.wheel_tags import Candidate
+from builder.errors import NetworkError
 from tests.unit.lock_examples import digest
 
 WHEEL = "tqdm-4.70.1-py3-none-any.whl"
@@ -29,8 +30,12 @@ def index(tmp_path: Path) -> IndexFiles:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     (wheels / "tqdm-4.70.1-1-py3-none-any.whl").write_bytes(b"built here")
-    settings = {"index-url": f"file://{tmp_path}/simple", "find-links": str(wheels)}
-    return IndexFiles(HostPip(settings=settings, variables={}, netrc=None))
+    return index_of(f"file://{tmp_path}/simple", str(wheels))
+
+
+def index_of(url: str, *find_links: str, not_after: datetime | None = None) -> IndexFiles:
+    settings = ChannelSettings(pip=PipSettings(indexes=(url,), find_links=find_links))
+    return IndexFiles(settings, not_after=not_after)
 
 
 def test_every_file_of_one_version(index: IndexFiles) -> None:
@@ -67,10 +72,27 @@ def test_the_time_fence(
     uploaded: datetime | None,
     counts: bool,  # noqa: FBT001
 ) -> None:
-    host = HostPip(settings={"index-url": "https://index.example/simple"}, variables={}, netrc=None)
-    fenced = IndexFiles(host, not_after=datetime(2026, 11, 22, tzinfo=UTC))
+    fenced = index_of("https://index.example/simple", not_after=datetime(2026, 11, 22, tzinfo=UTC))
     url = f"https://index.example/{WHEEL}"
-    package = Package("tqdm", "4.70.1", Link(url, upload_time=uploaded))
-    monkeypatch.setattr(fenced._finder, "find_all_packages", lambda *_a, **_n: [package])
+    link = Link(url, upload_time=uploaded)
+    monkeypatch.setattr(fenced._index, "links", lambda _name: ((link,), ()))
     expected = Candidate(filename=WHEEL, sha256="", url=url, uploaded=uploaded)
     assert fenced.candidates("tqdm", "4.70.1") == ((expected,) if counts else ())
+
+
+def test_one_index_that_does_not_answer_is_named_without_its_url() -> None:
+    silent = index_of("http://alice:pw@127.0.0.1:9/simple")
+    with pytest.raises(NetworkError, match="a package index could not be asked for tqdm") as caught:
+        silent.candidates("tqdm", "4.70.1")
+    assert "127.0.0.1" not in str(caught.value)
+    assert "alice" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["index.html", "tqdm.whl", "tqdm-4.70.1.exe", "tqdm", "tqdm-x-py3-none-any.whl"]
+)
+def test_what_is_no_distribution_is_no_candidate(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    page = tmp_path / "simple"
+    page.mkdir()
+    assert index_of(f"file://{page}", str(tmp_path)).candidates("tqdm", "4.70.1") == ()
