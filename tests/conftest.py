@@ -1,6 +1,13 @@
 """What all tests share: engine tests run only where they are asked for."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    # A job that a shell starts in the background ignores SIGINT, and so would every test of Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
