@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -23,6 +25,7 @@ from bevformer_eval.fast.engine import Inputs, Ticket
 from bevformer_eval.golden_scenes import golden_file
 from bevformer_eval.journal import Journal
 from bevformer_eval.model import Detections
+from bevformer_eval.results import Boxes
 
 Run = Callable[..., Tuple[int, str, str]]
 SCHEMAS = Path(bevformer_eval.__file__).parent / "schemas"
@@ -221,6 +224,45 @@ def test_two_scenes_side_by_side_give_the_authors_detections(run: Run, tmp_path:
     assert len(rows) == len(tokens)
     assert [row for row in rows if not row.passed] == []
     assert _read(tmp_path, "metrics")["model"]["batch"] == 2
+
+
+def _recorded(work: Path, scores: List[float], shift: float) -> Path:
+    """Record one scene of a sample for each score; the last sample's box is shifted (m)."""
+    boxes = [
+        Boxes(
+            np.full((1, 9), shift if index == len(scores) - 1 else 0.0, np.float32),
+            np.array([score], np.float32),
+            np.array([4]),
+        )
+        for index, score in enumerate(scores)
+    ]
+    Journal(work, {}).write("a", boxes, {})
+    (work / "metrics.json").write_text('{"mAP": 0.5, "NDS": 0.25}')
+    return work
+
+
+@pytest.mark.parametrize(
+    ("scores", "shift", "matched"),
+    [([0.5, 0.25], 0.0, 2), ([0.5, 0.25], 1e-4, 2), ([0.5, 0.25], 1e-3, 1), ([0.4, 0.25], 0.0, 1)],
+    ids=["equal", "within", "another box", "another score"],
+)
+def test_two_runs_are_compared(
+    tmp_path: Path, scores: List[float], shift: float, matched: int
+) -> None:
+    left = _recorded(tmp_path / "left", scores, shift)
+    right = _recorded(tmp_path / "right", [0.5, 0.25], 0.0)
+    tool = Path(__file__).parents[1] / "tools" / "compare_runs.py"
+    done = subprocess.run(
+        [sys.executable, str(tool), str(left), str(right)],
+        env={**os.environ, "PYTHONPATH": str(SCHEMAS.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (0 if matched == 2 else 1), done.stderr
+    found = json.loads(done.stdout)
+    assert (found["samples"], found["detections"], found["matched"]) == (2, 2, matched)
+    assert found["largest_box_deviation"] == pytest.approx(shift if matched == 2 else 0.0)
 
 
 def _read(folder: Path, name: str) -> Dict[str, Any]:
