@@ -23,6 +23,7 @@ class FakeFunction:
     takes: tuple[str, ...] = ()
     uses: tuple[int, ...] = ()
     stores: tuple[int, ...] = ()
+    hands: dict[str, tuple[int, ...]] = field(default_factory=dict)
     start: Start | None = None
     exported: bool = False
     table: bool = False
@@ -88,6 +89,11 @@ class FakeReader:
     def writes(self, index: int) -> frozenset[int]:
         """Return the data that it stores to."""
         return frozenset(self.functions[index].stores)
+
+    def hands(self, index: int) -> dict[int, frozenset[int]]:
+        """Return what it hands to whom."""
+        given = self.functions[index].hands
+        return {self._known[name]: frozenset(addresses) for name, addresses in given.items()}
 
     def body(self, index: int) -> Body:
         """Return what decoding would find."""

@@ -1,5 +1,6 @@
 """Single functions of an ELF file, decoded instruction by instruction when a judgement asks."""
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
 from iced_x86 import (
@@ -18,7 +19,7 @@ from builder.adapters.disassembler import Survey
 from builder.adapters.elf import ElfFile
 from builder.adapters.instruction_set import BITS_BY_CODE
 from builder.adapters.references import References, connect
-from builder.adapters.stores import StoreReader
+from builder.adapters.stores import StoreReader, Stores
 from builder.domain.audit.program import Body, Label, Site
 
 _BRANCHES = (
@@ -71,6 +72,19 @@ class ElfFunctions:
 
     def writes(self, index: int) -> frozenset[int]:
         """Return the addresses of writable data that one function stores to."""
+        return self._stored(index).written
+
+    def hands(self, index: int) -> Mapping[int, frozenset[int]]:
+        """Return, by callee, the addresses of writable data that one function hands to it."""
+        found: dict[int, frozenset[int]] = {}
+        for target, address in self._stored(index).handed:
+            calls: set[int] = set()
+            self._branch(target, calls, set())
+            for callee in calls:
+                found[callee] = found.get(callee, frozenset()) | {address}
+        return found
+
+    def _stored(self, index: int) -> Stores:
         start, end = int(self._code.functions.starts[index]), int(self._code.functions.ends[index])
         return self._stores.read(start, end)
 

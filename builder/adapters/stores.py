@@ -1,6 +1,7 @@
 """Where a function stores to: by its own address, or through a pointer that it just made."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from iced_x86 import (
     Code,
@@ -10,6 +11,7 @@ from iced_x86 import (
     InstructionInfoFactory,
     OpAccess,
     OpKind,
+    Register,
     RegisterExt,
 )
 
@@ -17,6 +19,18 @@ from builder.adapters.elf import ElfFile
 
 _WRITES = (OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE)
 _CALLS = (FlowControl.CALL, FlowControl.INDIRECT_CALL)
+
+
+# Where the first four arguments of a call stand, by the System V calling convention.
+_ARGUMENTS = (Register.RDI, Register.RSI, Register.RDX, Register.RCX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Addresses of writable data that a function stores to, and that it hands to others."""
+
+    written: frozenset[int]
+    handed: tuple[tuple[int, int], ...]  # (target of a direct call, address)
 
 
 class StoreReader:
@@ -27,14 +41,22 @@ class StoreReader:
         self._slots = slots  # GOT slot -> what it points to
         self._factory = InstructionInfoFactory()
 
-    def read(self, start: int, end: int) -> frozenset[int]:
-        """Return the addresses of writable data that the code from `start` to `end` stores to."""
+    def read(self, start: int, end: int) -> Stores:
+        """Return what the code from `start` to `end` stores to, and hands to what it calls."""
         written: set[int] = set()
+        handed: dict[tuple[int, int], None] = {}
         pointers: dict[int, int] = {}
         for instruction in Decoder(64, self._elf.bytes_at(start, end - start), ip=start):
             self._store(instruction, pointers, written)
+            if instruction.flow_control == FlowControl.CALL:
+                target = instruction.near_branch_target
+                given = (pointers[r] for r in _ARGUMENTS if r in pointers)
+                handed |= dict.fromkeys((target, at) for at in given if self._is_memory(at))
             self._point(instruction, pointers)
-        return frozenset(address for address in written if self._is_memory(address))
+        return Stores(
+            written=frozenset(address for address in written if self._is_memory(address)),
+            handed=tuple(handed),
+        )
 
     def _store(self, instruction: Instruction, pointers: dict[int, int], written: set[int]) -> None:
         for used in self._factory.info(instruction).used_memory():

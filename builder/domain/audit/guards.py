@@ -1,5 +1,6 @@
 """Who in a file knows what CPU it runs on, and so may choose code for it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from builder.domain.audit import features
@@ -32,7 +33,7 @@ class Guards:
             if bits & features.ASKS_CPU and program.known[place]
         }  # fmt: skip
         reading: set[int] = set()
-        for address in {address for index in asking for address in reader.writes(index)}:
+        for address in _told(asking, reader):
             users = reader.users(address)
             if len(users) < _MANY_USERS:
                 reading.update(users)
@@ -50,3 +51,16 @@ class Guards:
         if caller in self.reading:
             return Signal.GUARD_VARIABLE
         return Signal.GUARD_CALL if caller in self.calling else None
+
+
+def _told(asking: Collection[int], reader: FunctionReader) -> set[int]:
+    """Return the data in which the CPU's answer stands: stored by who asked, or handed to it.
+
+    A buffer that is handed over is taken for the four words that CPUID gives.
+    """
+    found = {address for index in asking for address in reader.writes(index)}
+    for caller in {caller for index in asking for caller in reader.callers(index)}:
+        for callee, addresses in reader.hands(caller).items():
+            if callee in asking:
+                found.update(a + word for a in addresses for word in range(0, 16, 4))
+    return found

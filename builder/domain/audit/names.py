@@ -14,11 +14,11 @@ _TOKENS: dict[IsaLevel | None, tuple[str, ...]] = {
     ),
     IsaLevel.V3: (
         "avx", "avx2", "fma", "fma3", "f16c", "bmi", "bmi1", "bmi2", "lzcnt", "movbe", "haswell",
-        "zen", "sandybridge", "x86_v3", "avxfma",
+        "zen", "sandybridge", "x86_v3", "avxfma", "ymm",
     ),
     IsaLevel.V4: (
         "avx512", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "avx512_skx",
-        "skx", "skylakex", "x86_v4", "avx512core", "avx3",
+        "skx", "skylakex", "x86_v4", "avx512core", "avx3", "zmm",
     ),
     None: (
         "aesni", "aes", "pclmul", "pclmulqdq", "vpclmul", "sha_ni", "shani", "gfni", "vaes", "vnni",
@@ -26,7 +26,7 @@ _TOKENS: dict[IsaLevel | None, tuple[str, ...]] = {
         "icl", "spr", "cooperlake", "sapphirerapids", "avx512_bf16", "avx512_fp16", "rdrand",
         "rtm", "avx512vbmi", "avx512_knl", "avx512_knm", "avx512ifma", "mic", "knl", "knm",
         "avx512_mic", "xop", "fma4", "avx2fma4", "avxfma4", "bulldozer", "piledriver",
-        "steamroller", "excavator", "bdz",
+        "steamroller", "excavator", "bdz", "opteron", "athlon",
     ),
 }  # fmt: skip
 # Intel's libraries mark variants by two characters, which only count between underscores.
@@ -56,12 +56,17 @@ _ANY = _pattern()
 _BASE = re.compile(
     rf"(?<![a-z])(?:{'|'.join((*_PLAIN, *(word.upper() for word in _PLAIN)))})(?![a-z])"
 )
+# Intel's short vector math library names its functions by width: 8 doubles are 512 bits.
+_SVML = re.compile(r"__svml_[a-z]\w*?(f16|f8|4|8)(?:_[a-z]+)?$")
 _IN_UNITS = re.compile(r"avx512(?:vnni)?|avx2?|ssse3|sse4[._]?[12]?|sse3")
 
 
 @lru_cache(maxsize=1 << 16)
 def promised(text: str) -> tuple[IsaLevel | None, ...]:
     """Return the levels that the ISA tokens in a name promise; None stands for outside all."""
+    vector = _SVML.match(text)
+    if vector:
+        return (IsaLevel.V4 if vector[1] in ("8", "f16") else IsaLevel.V3,)
     return tuple(_LEVEL_OF[match.group().lower()] for match in _ANY.finditer(text))
 
 

@@ -93,6 +93,10 @@ class FunctionReader(Protocol):
         """Return the addresses of writable data that one function stores to."""
         ...
 
+    def hands(self, index: int) -> Mapping[int, frozenset[int]]:
+        """Return, by callee, the addresses of writable data that one function hands to it."""
+        ...
+
     def label(self, index: int) -> Label:
         """Name one function."""
         ...

@@ -40,6 +40,26 @@ CASES = {
         [ASKER, F("entry", exported=True, uses=(0x908,), calls=("kernel",)), KERNEL],
         [("suspect", "direct", 1)],
     ),
+    "caller-reads-what-an-asker-was-handed": (
+        [
+            F("asker", ASKS),
+            F("begin", start=Start.LOAD, calls=("asker", "other"), hands={"asker": (0x900,)}),
+            F("entry", exported=True, uses=(0x908,), calls=("kernel",)),
+            KERNEL,
+            F("other"),
+        ],
+        [("guarded", "guard-variable", 1)],
+    ),
+    "caller-reads-what-another-was-handed": (
+        [
+            F("asker", ASKS),
+            F("begin", start=Start.LOAD, calls=("asker", "other"), hands={"other": (0x900,)}),
+            F("entry", exported=True, uses=(0x908,), calls=("kernel",)),
+            KERNEL,
+            F("other"),
+        ],
+        [("suspect", "direct", 1)],
+    ),
     "caller-calls-asker": (
         [ASKER, F("entry", exported=True, calls=("asker", "kernel")), KERNEL],
         [("guarded", "guard-call", 1)],
