@@ -23,7 +23,7 @@ from bevformer_eval.data.source import Stamp
 from bevformer_eval.errors import DataError
 from bevformer_eval.output import say, storage_errors
 
-_GZIP_SPACING = 8 << 20  # bytes of the tar between two points from which a .tgz can be read
+_GZIP_SPACING = 16 << 20  # bytes of the tar between two points from which a .tgz can be read
 _READERS = 8  # positions in .tgz files that are kept; six cameras, and some for the next archive
 _END = 1024  # a tar ends with two empty blocks of 512 bytes
 _AGAIN = "download it again; its size is on the nuScenes download page"
