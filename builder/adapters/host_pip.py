@@ -103,7 +103,8 @@ class HostPip:
         for key in _FILES:
             if key in self.settings:
                 yield key, loan.file(Path(self.settings[key]))
-        yield from ((key, self.settings[key]) for key in _PLAIN if key in self.settings)
+        plain = {"retries": "1", **self.settings}  # pip's five make a dead index last for minutes
+        yield from ((key, plain[key]) for key in _PLAIN if key in plain)
 
     def private_words(self) -> frozenset[str]:
         """Return the hosts, names, passwords and paths of this configuration."""

@@ -95,7 +95,7 @@ class PipTools:
         try:
             self._base(["sh", "-c", command, "pip-compile", *arguments], self._mounts)
         except EngineError as error:
-            raise _explained(layer, self._written(_SAID) or str(error)) from error
+            raise _explained(layer, self._written(_SAID), str(error)) from error
         return self._written(output)
 
     def _written(self, name: str) -> str:
@@ -112,14 +112,19 @@ class PipTools:
             try:
                 process.run([*argv, "-r", str(pinned)], env=environment.variables())
             except process.ToolError as error:
-                message = f"pip-tools itself cannot be had: {_reason(error.tail)}"
+                message = f"pip-tools itself cannot be had: {_reason(error.tail) or error.tail}"
                 raise NetworkError(message, hint="check this host's pip configuration") from error
         return target
 
 
-def _explained(layer: str, said: str) -> CellarError:
-    """Turn what pip-compile said into one line: what nobody serves, what contradicts what."""
+def _explained(layer: str, said: str, ended: str) -> CellarError:
+    """Turn what pip-compile said into one line: what nobody serves, what contradicts what.
+
+    Where it complained of nothing, the way it `ended` is told.
+    """
     reason = _reason(said)
+    if not reason:
+        return EngineError(f"layer {layer}: pip-compile was stopped: {ended}")
     if any(sign in said for sign in _UNREACHABLE):
         message = f"layer {layer}: a package index does not answer; {reason}"
         return NetworkError(message, hint="check this host's pip configuration and its proxy")
@@ -142,5 +147,5 @@ def _reason(said: str) -> str:
     ]
     if errors:
         return "; ".join(dict.fromkeys(errors))
-    final = [line for line in said.splitlines() if line.strip() and not line.startswith(" ")]
-    return final[-1].rpartition("Error: ")[2] if final else "no reason given"
+    raised = re.findall(r"^[\w.]+(?:Error|NotFound|Impossible): (.*)", said, re.MULTILINE)
+    return str(raised[-1]) if raised else ""

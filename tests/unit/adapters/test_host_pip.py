@@ -102,6 +102,7 @@ def test_the_loan_holds_what_pip_needs(monkeypatch: pytest.MonkeyPatch, places: 
         "find-links = /cellar/lent/3\n    https://wheels.example/x\n    /not/there\n"
         "trusted-host = mirror.corp.example\n"
         "cert = /cellar/lent/4\n"
+        "retries = 1\n"
     )
     assert (into / "environment").read_text() == (
         "export HOME=/cellar/home\n"
