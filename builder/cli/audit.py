@@ -17,7 +17,7 @@ from builder.adapters.demangle import demangler
 from builder.cli import wiring
 from builder.commands import audit as command
 from builder.commands import audit_page, audit_text
-from builder.domain.audit.report import ImageAudit, Waiver
+from builder.domain.audit.report import ImageAudit, Waiver, unserved
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.gpu import ComputeCapability
 from builder.domain.isa import IsaLevel, parse_level
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Audit the target; 0 when no verdict is as bad as --fail-on says, 8 otherwise."""
+    """Audit the target; 8 when a verdict is as bad as --fail-on says, or a GPU is not served."""
     level = parse_level(args.isa)
     gpus = _gpus(args.gpu)
     audit = _audit(args, level)
@@ -69,7 +69,8 @@ def execute(args: argparse.Namespace) -> int:
         most = sys.maxsize if args.all else _MANY
         for line in audit_text.lines(audit, gpus, demangler(), most):
             print(line)  # noqa: T201 - stdout is this verb's data
-    return VerificationError.exit_code if audit.verdict >= _FAIL_ON[args.fail_on] else 0
+    fails = audit.verdict >= _FAIL_ON[args.fail_on] or unserved(audit, gpus)
+    return VerificationError.exit_code if fails else 0
 
 
 def audited(target: str, level: IsaLevel) -> ImageAudit:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from builder.commands.audit_text import Demangle, device_line, name_of
+from builder.commands.audit_text import Demangle, device_line, name_of, way_of
 from builder.domain.audit.judge import LevelJudgement
 from builder.domain.audit.report import FileAudit, ImageAudit
 from builder.domain.audit.verdicts import AuditVerdict, Finding
@@ -153,7 +153,7 @@ def _evidence(judged: LevelJudgement | None) -> list[tuple[str, str, int, str]]:
 def _function_row(file: FileAudit, finding: Finding, demangle: Demangle) -> FunctionRow:
     way = finding.signal.meaning
     if finding.reached_from:
-        way += f", from {name_of(finding.reached_from[-1], demangle)}"
+        way += f", from {way_of(finding, demangle)}"
     return FunctionRow(
         slug=slug(finding.verdict),
         verdict=finding.verdict.value,

@@ -12,6 +12,7 @@ from builder.domain.isa import IsaLevel
 
 Demangle = Callable[[str], str]
 _NAME_WIDTH = 110
+_MOST_STEPS = 4
 
 
 def lines(
@@ -103,7 +104,7 @@ def _finding(finding: Finding, demangle: Demangle) -> Iterator[str]:
         parts.append(f"{finding.address:#x}: {finding.instruction}")
     way = finding.signal.meaning
     if finding.reached_from:
-        way += f", from {name_of(finding.reached_from[-1], demangle)}"
+        way += f", from {way_of(finding, demangle)}"
     parts.append(way + (f" and {finding.callers - 1} more" if finding.callers > 1 else ""))
     if finding.leaked:
         parts.append("an inline function that leaked from a unit compiled for the ISA")
@@ -117,6 +118,13 @@ def name_of(label: Label, demangle: Demangle) -> str:
     if len(name) > _NAME_WIDTH:
         name = name[: _NAME_WIDTH - 1] + "…"
     return f"{name} [{label.unit}]" if label.unit else name
+
+
+def way_of(finding: Finding, demangle: Demangle) -> str:
+    """Write the way to a function, from where it starts, with its middle left out if long."""
+    names = [name_of(label, demangle) for label in finding.reached_from]
+    shown = names if len(names) <= _MOST_STEPS else [names[0], "…", *names[2 - _MOST_STEPS :]]
+    return " → ".join(shown)
 
 
 def _devices(files: Sequence[FileAudit], gpus: Sequence[ComputeCapability]) -> Iterator[str]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from builder.domain.audit.judge import LevelJudgement
 from builder.domain.audit.verdicts import AuditVerdict, Finding
-from builder.domain.gpu_audit import Listing
+from builder.domain.gpu import ComputeCapability
+from builder.domain.gpu_audit import Listing, Service, judge_gpus
 from builder.domain.isa import IsaLevel
 
 
@@ -101,6 +102,20 @@ class ImageAudit:
             if not any(file.verdict(level).fails for file in self.files if not file.skipped):
                 return level
         return None
+
+
+def unserved(audit: ImageAudit, devices: Sequence[ComputeCapability]) -> tuple[str, ...]:
+    """Name the files whose own device code does not reach some device, neither natively nor by JIT.
+
+    NVIDIA's libraries do not count: they choose among their kernels themselves.
+    """
+    return tuple(
+        file.name
+        for file in audit.files
+        if file.device_code.containers and not file.owner
+        for judged in [judge_gpus(file.device_code, devices).judgements]
+        if any(one.service is Service.MISSING for one in judged)
+    )
 
 
 def waive(files: Sequence[FileAudit], waivers: Sequence[Waiver], level: IsaLevel) -> tuple[

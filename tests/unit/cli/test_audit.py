@@ -32,8 +32,22 @@ def asset(*names: str) -> list[str]:
         ([*asset("direct"), "--fail-on", "suspect"], 8),
         ([*asset("table"), "--fail-on", "pointer"], 8),
         (asset("i386", "object"), 0),
+        ([*asset("fatbin"), "--gpu", "8.6,8.9"], 0),
+        ([*asset("fatbin"), "--gpu", "8.6,9.0"], 8),
+        ([*asset("fatbin")], 0),
     ],
-    ids=["clean", "fails", "level", "suspect", "fail-on", "pointer", "skipped"],
+    ids=[
+        "clean",
+        "fails",
+        "level",
+        "suspect",
+        "fail-on",
+        "pointer",
+        "skipped",
+        "gpus-served",
+        "gpu-missing",
+        "no-gpu",
+    ],
 )
 def test_exit_codes(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--jobs", "1", *words]) == code
