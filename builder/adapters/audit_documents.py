@@ -1,13 +1,17 @@
 """Audits as JSON documents: the published form, and the same form read back from the cache."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import cattrs
 
+from builder.domain.audit.baseline import Baseline
 from builder.domain.audit.report import FileAudit, ImageAudit
 from builder.domain.gpu import ComputeCapability
 from builder.domain.gpu_audit import judge_gpus
+from builder.errors import DataError
 
 FORMAT = 1
 
@@ -61,3 +65,23 @@ def _published(
         if file.device_code.containers
         else None,
     }
+
+
+def baseline_text(baseline: Baseline) -> str:
+    """Return a baseline as the JSON that `read_baseline` reads, sorted for small differences."""
+    document = {"format": FORMAT, **_converter.unstructure(baseline)}
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline; one that is absent or of another form is a DataError."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        del document["format"]
+        return _converter.structure(document, Baseline)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}"
+        raise DataError(message, hint="write it with `cellar audit --write-baseline`") from error
+    except (cattrs.errors.BaseValidationError, ValueError, KeyError, TypeError) as error:
+        message = f"{path} is no baseline of an audit"
+        raise DataError(message, hint="write it with `cellar audit --write-baseline`") from error

@@ -10,13 +10,14 @@ import platformdirs
 
 from builder.adapters import audit_waivers, environment, process, templates
 from builder.adapters.audit_cache import AuditCache
-from builder.adapters.audit_documents import image_document
+from builder.adapters.audit_documents import baseline_text, image_document, read_baseline
 from builder.adapters.audit_target import TargetAuditor
 from builder.adapters.auditor import Auditor, processors
 from builder.adapters.demangle import demangler
 from builder.cli import wiring
 from builder.commands import audit as command
 from builder.commands import audit_page, audit_text
+from builder.domain.audit.baseline import baseline, worse
 from builder.domain.audit.report import ImageAudit, Waiver, unserved
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.gpu import ComputeCapability
@@ -50,6 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the audit as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to look at")
     parser.add_argument("--waivers", type=Path, metavar="FILE", help="reviewed waivers (YAML)")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="fail if something got worse since then"
+    )
+    parser.add_argument(
+        "--write-baseline", type=Path, metavar="FILE", help="write what is open now for later"
+    )
     parser.add_argument("--all", action="store_true", help="show every function that is listed")
     parser.add_argument("--no-cache", action="store_true", help="decode everything anew")
     parser.add_argument("--jobs", type=int, default=processors(), metavar="N", help="processes")
@@ -69,7 +76,8 @@ def execute(args: argparse.Namespace) -> int:
         most = sys.maxsize if args.all else _MANY
         for line in audit_text.lines(audit, gpus, demangler(), most):
             print(line)  # noqa: T201 - stdout is this verb's data
-    fails = audit.verdict >= _FAIL_ON[args.fail_on] or unserved(audit, gpus)
+    got_worse = _compare(audit, args)
+    fails = audit.verdict >= _FAIL_ON[args.fail_on] or unserved(audit, gpus) or got_worse
     return VerificationError.exit_code if fails else 0
 
 
@@ -79,15 +87,36 @@ def audited(target: str, level: IsaLevel) -> ImageAudit:
     return _audit(defaults, level)
 
 
+def _compare(audit: ImageAudit, args: argparse.Namespace) -> tuple[str, ...]:
+    """Hold the audit against --baseline, and write --write-baseline."""
+    now = baseline(audit)
+    found: tuple[str, ...] = ()
+    if args.baseline:
+        before = read_baseline(args.baseline)
+        if before.level is not now.level:
+            message = f"{args.baseline} is of {before.level}, this audit of {now.level}"
+            raise UsageError(message, hint=f"audit with --isa {before.level}")
+        found = worse(before, now)
+        for text in found:
+            wiring.progress().say(f"worse: {text}")
+    if args.write_baseline:
+        _write(args.write_baseline, baseline_text(now))
+    return found
+
+
 def _write_page(audit: ImageAudit, gpus: Sequence[ComputeCapability], path: Path) -> None:
     page = audit_page.context(audit, gpus, demangler())
     folder = Path(templates.__file__).resolve().parents[2] / "templates"
     text = templates.Renderer(folder).render("audit.html.j2", page)
+    _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}"
-        raise StorageError(message, hint="name another file for --html") from error
+        raise StorageError(message, hint="name another file") from error
     wiring.progress().say(f"wrote {path}")
 
 

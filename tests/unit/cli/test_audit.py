@@ -199,6 +199,28 @@ def test_waivers_take_findings_out(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "hidden_sum, 1 functions: its only caller is never used" in capsys.readouterr().out
 
 
+def test_what_got_worse_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, kept = tmp_path / "lib", tmp_path / "baseline.json"
+    target.mkdir()
+    library = target / "libx-0123abcd.so"
+    library.write_bytes((ASSETS / "direct.elf").read_bytes())
+    words = ["audit", str(target), "--baseline", str(kept)]
+    assert main(["audit", str(target), "--write-baseline", str(kept)]) == 0
+    assert main(words) == 0
+    library.rename(target / "libx-4567cdef.so")
+    assert main(words) == 0
+    (target / "liby.so").write_bytes((ASSETS / "stripped.elf").read_bytes())
+    (target / "libx-4567cdef.so").write_bytes((ASSETS / "exported.elf").read_bytes())
+    capsys.readouterr()
+    assert main(words) == 8
+    said = capsys.readouterr().err
+    assert "worse: liby.so is new, and unknown" in said
+    assert "worse: libx.so has 2 suspect functions, and had 1" in said
+    assert main([*words, "--isa", "x86-64"]) == 2
+    kept.write_text("{}")
+    assert main(words) == 9
+
+
 def test_an_image_that_docker_does_not_have_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
