@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from builder.adapters import evidence_files, host_install
 from builder.cli import building, image, main, storage, verify, wiring
 from builder.commands.build import Order
 from builder.domain.engine import Engine
-from builder.domain.evidence import Check, Evidence, Level, Outcome
+from builder.domain.evidence import Check, Evidence, Level, Outcome, document
 from tests.unit.commands import fakes
 
 PASSED = Check(name="everything", level=Level.L0, outcome=Outcome.PASSED, seconds=1)
@@ -53,11 +54,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
     def verified(order: Order, engine: Engine) -> Evidence:
         evidence = made.verified(order, engine)
-        image.evidence_files.write(
-            image.document(evidence), building.evidence_path(order, engine.name)
-        )
+        evidence_files.write(document(evidence), building.evidence_path(order, engine.name))
         return evidence
 
+    monkeypatch.setattr(host_install, "prepare", lambda *_: None)
     monkeypatch.setattr(building, "order", lambda _, target: replace(fakes.order(), target=target))
     monkeypatch.setattr(building, "tools", lambda *_: tools)
     monkeypatch.setattr(building, "work_folder", lambda *_: made.work)
