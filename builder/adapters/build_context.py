@@ -10,6 +10,7 @@ from types import ModuleType
 from packaging.utils import parse_wheel_filename
 
 from builder.adapters import bootstrap, oci
+from builder.adapters.folder import storage_errors
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.build_keys import tree_digest
 from builder.domain.image_parts import parts
@@ -47,6 +48,10 @@ class BuildContexts:
 
     def write(self, recipe: Recipe, lock: Lock, into: Path) -> Mapping[str, Path]:
         """Lay out every context of `recipe` below `into`, replacing what stands there."""
+        with storage_errors(into):
+            return self._write(recipe, lock, into)
+
+    def _write(self, recipe: Recipe, lock: Lock, into: Path) -> Mapping[str, Path]:
         shutil.rmtree(into, ignore_errors=True)
         contexts = {name: into / name for name in recipe.contexts if name != "ops"}
         for path in contexts.values():
@@ -68,15 +73,17 @@ class BuildContexts:
 
     def write_text(self, text: str, path: Path) -> Path:
         """Write a file, such as the Dockerfile, and return its path."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         return path
 
     def write_ops(self, wheels: Iterable[Path], into: Path) -> Path:
         """Make `into` hold exactly these wheels, and return it."""
-        shutil.rmtree(into, ignore_errors=True)
-        for wheel in wheels:
-            _copy(wheel, into / wheel.name)
+        with storage_errors(into):
+            shutil.rmtree(into, ignore_errors=True)
+            for wheel in wheels:
+                _copy(wheel, into / wheel.name)
         return into
 
     def wheels(self, folder: Path) -> Mapping[str, Path]:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from builder.adapters.folder import storage_errors
 from builder.cli import building, selection, wiring
 from builder.commands.render import golden
 from builder.errors import VerificationError
@@ -31,7 +32,8 @@ def execute(args: argparse.Namespace) -> int:
     for name, text in golden(selection.matrix(args), building.recipe, building.dockerfile).items():
         path = _GOLDEN / name
         if args.golden:
-            path.write_text(text)
+            with storage_errors(path):
+                path.write_text(text)
         elif not path.is_file() or path.read_text() != text:
             faults.append(name)
     if faults:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from builder.adapters import files, oci
+from builder.adapters.folder import storage_errors
 from builder.cli import building, selection, wiring
 from builder.cli.build import add_engine_option
 from builder.commands.reproduce import Reader, Reproduction, record, reproduce
@@ -42,8 +43,9 @@ def execute(args: argparse.Namespace) -> int:
     """Build again, and print how alike the two builds are."""
     order = building.order(selection.select(args), target=args.target)
     parent = wiring.root() / ".cellar"
-    parent.mkdir(exist_ok=True)
-    work = Path(mkdtemp(prefix="again-", dir=parent))  # another directory than the first build's
+    with storage_errors(parent):
+        parent.mkdir(exist_ok=True)
+        work = Path(mkdtemp(prefix="again-", dir=parent))  # not where the first build was
     try:
         tools = building.tools(args.engine, work)
         first = building.engine(args.against or args.engine)

@@ -106,9 +106,10 @@ def op_keys(order: Order, tools: Tools) -> Mapping[Artifact, str]:
 def build(order: Order, tools: Tools) -> Built:
     """Build one image from what the store holds.
 
-    Locked inputs that the store lacks are a NetworkError before anything starts; a failing step
-    is an EngineError with its last lines and the command that runs it again.
+    Inputs without a hash, or that the store lacks, are a NetworkError before anything starts; a
+    failing step is an EngineError with its last lines and the command that runs it again.
     """
+    _refuse_unlocked(order.lock)
     _refuse_missing(order.lock, tools.store)
     recipe, lock = order.recipe, order.lock
     dockerfile = tools.contexts.write_text(tools.dockerfile(recipe), tools.work / "Dockerfile")
@@ -135,6 +136,14 @@ def build(order: Order, tools: Tools) -> Built:
         compiled=tuple(source.name for source in keys) if compiled else (),
         wheels={keys[source]: path for source, path in wheels.items()},
     )
+
+
+def _refuse_unlocked(lock: Lock) -> None:
+    if lock.unlocked:
+        names = "; ".join(f"{one.name} {one.version} ({one.reason})" for one in lock.unlocked)
+        message = f"{lock.cell}: the lock has no hash of {names}"
+        hint = f"`cellar lock --cell {lock.cell}` where they can be reached"
+        raise NetworkError(message, hint=hint)
 
 
 def _refuse_missing(lock: Lock, store: Store) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from builder.commands.build import Order, build, key_of
+from builder.domain.artifact import ArtifactKind
+from builder.domain.lockfile import Unlocked
 from builder.errors import EngineError, NetworkError
 from tests.unit.commands import fakes
 
@@ -45,6 +47,19 @@ def test_missing_inputs_are_named_before_anything_starts(tmp_path: Path) -> None
     expected = "cpu: the store lacks essential-1.whl, in-torch-1.whl, in-runtime-1.whl and 2 more"
     assert str(raised.value) == expected
     assert raised.value.hint == "`cellar fetch --cell cpu` brings what is missing"
+    assert engine.builds == []
+
+
+def test_inputs_without_a_hash_are_named_before_anything_starts(tmp_path: Path) -> None:
+    gap = Unlocked(
+        kind=ArtifactKind.SOURCE, name="x", version="1", channel="git", reason="no answer"
+    )
+    engine = fakes.FakeEngine()
+    order = fakes.order(replace(fakes.LOCK, unlocked=(gap,)))
+    with pytest.raises(NetworkError) as raised:
+        build(order, fakes.tools(tmp_path, engine=engine))
+    assert str(raised.value) == "cpu: the lock has no hash of x 1 (no answer)"
+    assert raised.value.hint == "`cellar lock --cell cpu` where they can be reached"
     assert engine.builds == []
 
 
