@@ -73,6 +73,9 @@ def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
     decides first, so that no resolver ever has to search for a set of versions.
     """
     base = definition.cell.base
+    # pip-compile passes over an index that does not answer, after minutes; this one asks at once.
+    with _step(progress, "asking the package indexes"):
+        tools.index.candidates("torch", str(definition.cell.torch))
     if isinstance(base, DebianBase):
         lock = _resolved(definition, base, tools, progress)
     else:

@@ -129,6 +129,20 @@ def test_the_base_is_made_of_the_locked_debs_alone() -> None:
     assert [layer.artifacts for layer in world.partial.pip] == [(), (), ()]
 
 
+def test_an_index_that_does_not_answer_is_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def silent(_self: World, name: str, _version: str) -> Sequence[Candidate]:
+        message = f"a package index could not be asked for {name}: the connection was refused"
+        raise NetworkError(message)
+
+    monkeypatch.setattr(World, "candidates", silent)
+    world = World()
+    with pytest.raises(NetworkError, match="could not be asked for torch"):
+        make(definition(), world.tools(), PlainProgress())
+    assert (world.asked, world.partial) == ([], None)
+
+
 def test_the_same_answers_give_the_same_lock() -> None:
     assert make(definition(), World().tools(), PlainProgress()) == make(
         definition(), World().tools(), PlainProgress()
