@@ -49,6 +49,8 @@ def execute(args: argparse.Namespace) -> int:
     definition = wiring.definition(args.image, chosen.cell)
     host = HostPip.read()
     workshop = _Workshop(selection=chosen, definition=definition, host=host, engine=args.engine)
+    if isinstance(chosen.cell.base, DebianBase):
+        building.engine(args.engine).version()  # without one the work would be for nothing
     old = files.read_lock(folder).lock if files.texts_of(folder) else None
     lock = settle(make(definition, workshop.tools(), wiring.progress()), old)
     texts = dump(lock)
@@ -115,7 +117,6 @@ class _Workshop:
         """Build the cell's base from the .debs of `lock`, and open pip-compile in it."""
         lock = replace(lock, debs={group: lock.debs[group] for group in BASE_GROUPS})
         engine = building.engine(self.engine)
-        engine.version()
         fetch(Wish(lock=lock), storage.fetch_tools())
         with TemporaryDirectory(prefix="cellar-lock-") as work:
             image = engine.build_image(

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from builder import cli
 from builder.adapters import files
 from builder.adapters.host_pip import HostPip
+from builder.cli import building, wiring
 from builder.cli import lock as verb
-from builder.cli import wiring
 from builder.domain.lock_files import dump
 from builder.domain.lockfile import Lock
 from tests.unit.lock_examples import LOCK, deb
@@ -25,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "lock" / "bevformer" / "cpu"
     monkeypatch.setattr(wiring, "lock_folder", lambda _image, _cell: place)
     monkeypatch.setattr(HostPip, "read", lambda: HOST)
+    monkeypatch.setattr(building, "engine", lambda _name: SimpleNamespace(version=lambda: "1"))
     return place
 
 
