@@ -82,8 +82,9 @@ class Apt:
         try:
             self._run("apt-get", "--error-on=any", "update")
         except process.ToolError as error:
-            message = f"the Debian mirror does not serve {suite}: {_last_fault(error.tail)}"
-            hint = f"check the host's apt sources, or name another mirror: {_MIRROR_VARIABLE}=URL"
+            # apt's own words name the mirror, which is nobody's business.
+            message = f"this host's Debian mirror does not serve {suite} with Debian's signature"
+            hint = f"`apt-get update` tells more; or name another mirror: {_MIRROR_VARIABLE}=URL"
             raise NetworkError(message, hint=hint) from error
 
     def resolve(self, groups: Mapping[str, Sequence[str]]) -> Mapping[str, tuple[Artifact, ...]]:
@@ -178,8 +179,3 @@ def _keyring() -> Path:
         return _KEYRING
     message = f"{_KEYRING}: Debian's signing keys are not on this host"
     raise HostError(message, hint="install the package debian-archive-keyring")
-
-
-def _last_fault(tail: str) -> str:
-    faults = [line for line in tail.splitlines() if line.startswith(("E:", "W:"))]
-    return faults[-1][3:] if faults else "no reason given"
