@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from builder.domain.progress import Progress, Task
 
+_LAYERS = "image: layers"
 _KEPT_LINES = 15
 _SHOWN_COLUMNS = 60
 _BEAT_S = 2.0
@@ -144,12 +145,13 @@ def _buildkit_name(text: str) -> str:
     if match := _BUILDKIT_NAME.match(text):
         return _name(match["stage"], match["number"], match["command"])
     if text.startswith(_BUILDKIT_EXPORT):
-        return "image: layers" if "image" in text else "files"
+        return _LAYERS if "image" in text else "files"
     return ""
 
 
 # buildah: `[2/6] STEP 1/6: FROM scratch AS base`, then what the step prints, with no mark.
 _BUILDAH = re.compile(r"\[\d+/\d+\] STEP (?P<number>\d+/\d+): (?P<command>.+)")
+_BUILDAH_COMMIT = re.compile(r"\[\d+/\d+\] COMMIT ")
 _BUILDAH_STAGE = re.compile(r"FROM \S+ AS (?P<stage>\S+)")
 
 
@@ -162,17 +164,24 @@ class BuildahLines:
     def take(self, line: str) -> None:
         """Take one line."""
         match = _BUILDAH.fullmatch(line)
+        if _BUILDAH_COMMIT.match(line):
+            self._next("image", _LAYERS)
+            return
         if match is None:
             if self.current:
                 self._steps.hear(self.current, line)
             return
-        if self.current:
-            self._steps.done(self.current)
         if stage := _BUILDAH_STAGE.match(match["command"]):
             self._stage = stage["stage"]
-        self.current = f"{self._stage} {match['number']}"
-        self._steps.announce(self.current, _name(self._stage, match["number"], match["command"]))
-        self._steps.begin(self.current)
+        name = _name(self._stage, match["number"], match["command"])
+        self._next(f"{self._stage} {match['number']}", name)
+
+    def _next(self, key: str, name: str) -> None:
+        if self.current:
+            self._steps.done(self.current)
+        self.current = key
+        self._steps.announce(key, name)
+        self._steps.begin(key)
 
 
 def _name(stage: str, number: str, command: str) -> str:

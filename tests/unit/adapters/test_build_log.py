@@ -25,6 +25,8 @@ Getting image source signatures
 [1/2] STEP 2/2: RUN     --mount=type=bind,from=debs /mnt/steps/install-debian /mnt/essential
 Unpacking dash
 [2/2] STEP 1/1: FROM scratch AS base
+[2/2] COMMIT localhost/x
+Copying blob sha256:1
 """
 
 
@@ -92,6 +94,9 @@ def test_buildah() -> None:
         "debian 2/2: install-debian [1 s] Unpacking dash",
         "end",
         "begin base 1/1: FROM scratch AS base",
+        "end",
+        "begin image: layers",
+        "image: layers [1 s] Copying blob sha256:1",
     ]
 
 
