@@ -151,12 +151,10 @@ def gather(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], width: int) -
 
 def relocations(elf: ElfFile, dynamic: Symbols) -> Relocations:
     """Read every RELA and RELR table that the loader applies."""
-    tables = [elf.table(s, RELA) for s in elf.sections if s.kind == "SHT_RELA" and s.link]
-    tables += [elf.table(s, RELA) for s in elf.sections if s.kind == "SHT_RELA" and not s.link]
-    rows = np.concatenate([np.empty(0, dtype=RELA), *tables])
-    rows = rows[np.isin(rows["type"], (_R_64, _R_GLOB_DAT, _R_JUMP_SLOT, _R_RELATIVE))]
-    all_rows = np.concatenate([np.empty(0, dtype=RELA), *tables])
-    chosen = all_rows["addend"][all_rows["type"] == _R_IRELATIVE].astype(np.uint64)
+    tables = (elf.table(s, RELA) for s in elf.sections if s.kind == "SHT_RELA")
+    every = np.concatenate([np.empty(0, dtype=RELA), *tables])
+    chosen = every["addend"][every["type"] == _R_IRELATIVE].astype(np.uint64)
+    rows = every[np.isin(every["type"], (_R_64, _R_GLOB_DAT, _R_JUMP_SLOT, _R_RELATIVE))]
     known = rows["symbol"] < max(len(dynamic), 1)
     rows = rows[known]
     targets = rows["addend"].astype(np.uint64)

@@ -18,6 +18,7 @@ _FEWEST = 4
 _DENSE = 0.4  # of them above the level: the stretch comes from a unit compiled for the ISA
 
 MOST_SHOWN = 200
+_LONGEST_SHOWN = 1 << 20  # bytes; longer stretches are no function, and cost seconds to decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +264,3 @@ class Bench:
         if self.program.sizes[index] > _LONGEST_SHOWN:
             return None
         return next((s for s in self.reader.body(index).sites if s.bits & self.mask), None)
-
-
-_LONGEST_SHOWN = 1 << 20  # bytes; longer stretches are no function, and cost seconds to decode
