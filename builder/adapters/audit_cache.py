@@ -14,7 +14,7 @@ from builder.adapters.audit_documents import file_document, read_file_document
 from builder.domain.audit.report import FileAudit
 
 # Raised whenever rules or format change, so that no judgement outlives the code that made it.
-REVISION = 2
+REVISION = 3
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
 

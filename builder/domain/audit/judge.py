@@ -169,6 +169,8 @@ class Bench:
         for taker in self.reader.takers(index):
             if not self.over[taker] and taker != index:
                 yield _Way(self._take_signal(taker), (taker,))
+        if program.starts.get(index) is Start.MODULE and self.guards.signal(index) is None:
+            yield _Way(Signal.IMPORTED)
         if index in program.in_tables:
             yield _Way(Signal.TABLE)
         if index in program.exported and not self._belongs(index):

@@ -20,15 +20,17 @@ def start_chains(bench: _Bench) -> dict[int, tuple[int, ...]]:
     """Map each function above the level that runs when the file is loaded to the way there.
 
     A way leads from what starts by itself to the caller; it is empty where the function itself
-    starts. Direct calls are followed from static constructors; from a resolver, a program's entry
-    and a module's initialisation only the function itself counts, since what they call is
-    conditional.
+    starts. Direct calls are followed from static constructors; of a resolver and a program's entry
+    only the function itself counts, since what they call is conditional. A Python module's
+    initialisation is no such start: whether anybody imports the module is not known here.
     """
     starts = _all_starts(bench)
     found: dict[int, tuple[int, ...]] = {
         index: ()
         for index, start in starts.items()
-        if bench.over[index] and (start is Start.LOAD or bench.guards.signal(index) is None)
+        if bench.over[index]
+        and start is not Start.MODULE
+        and (start is Start.LOAD or bench.guards.signal(index) is None)
     }
     roots = [index for index, start in starts.items() if start is Start.LOAD]
     no_calls: set[tuple[int, int]] = set()

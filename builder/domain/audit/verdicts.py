@@ -75,6 +75,7 @@ class Signal(Enum):
     TAKEN = "taken", AuditVerdict.POINTER
     NO_WAY_IN = "no-way-in", AuditVerdict.POINTER
     EXPORTED = "exported", AuditVerdict.SUSPECT
+    IMPORTED = "imported", AuditVerdict.SUSPECT
     DIRECT = "direct", AuditVerdict.SUSPECT
     STRIPPED = "stripped", AuditVerdict.UNKNOWN
     NO_FUNCTION = "no-function", AuditVerdict.UNKNOWN
@@ -107,6 +108,7 @@ _CLAUSES = {
     Signal.TABLE: "its address stands in a table",
     Signal.TAKEN: "its address is taken",
     Signal.EXPORTED: "other files can call it",
+    Signal.IMPORTED: "runs when Python imports the module",
     Signal.NO_WAY_IN: "nothing in this file leads to it",
     Signal.DIRECT: "called directly, without a guard",
     Signal.STRIPPED: "called directly, in a stripped file",

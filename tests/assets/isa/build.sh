@@ -21,7 +21,7 @@ library clean clean.c
 library init-fail constructor.c
 library init-chain constructor.c -DCHAIN
 library init-guarded constructor.c -DGUARDED
-library init-module module.c
+library module module.c
 library ifunc ifunc.c
 library variable variable.c
 library variable-wrong variable.c -DWRONG

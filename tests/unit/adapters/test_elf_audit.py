@@ -21,7 +21,7 @@ VERDICTS: dict[str, tuple[str, list[str], list[str]]] = {
     "init-fail": ("init-fail", ["starts"], ["begin > kernel"]),
     "init-chain": ("init-fail", ["starts"], ["begin > helper > kernel"]),
     "init-guarded": ("guarded", ["guard-cpuid"], []),
-    "init-module": ("init-fail", ["starts"], ["PyInit_module"]),
+    "module": ("suspect", ["imported"], ["PyInit_module"]),
     "program": ("init-fail", ["starts"], ["main"]),
     "leaked": ("suspect", ["direct", "table"], ["ordinary > square_sum (leaked)"]),
     "leaked-guarded": ("pointer", ["table", "guard-call"], []),

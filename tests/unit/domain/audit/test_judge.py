@@ -178,7 +178,7 @@ CASES = {
     ),
     "module-initialisation": (
         [F("PyInit_x", AVX2, start=Start.MODULE)],
-        [("init-fail", "starts", 1)],
+        [("suspect", "imported", 1)],
     ),
     "module-initialisation-calls": (
         [F("PyInit_x", start=Start.MODULE, calls=("kernel",)), KERNEL],
