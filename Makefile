@@ -46,7 +46,7 @@ build: setup ## build a cell's image without network
 	@$(CELLAR) build $(SELECT) --engine $(ENGINE)
 
 audit: setup ## say which CPUs and GPUs the image's binaries need
-	@$(CELLAR) audit $(SELECT)
+	@$(CELLAR) audit cellar/$(IMAGE):$(or $(CELL),cpu)
 
 verify: setup ## test a built image and record the evidence
 	@$(CELLAR) verify $(SELECT) --engine $(ENGINE)
