@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 
-from builder.adapters.download import Downloads
-from builder.adapters.http import tls_context
-from builder.adapters.store import Store
-from builder.adapters.transfer import Patience
+from builder.adapters.network.download import Downloads
+from builder.adapters.network.http import tls_context
+from builder.adapters.network.transfer import Patience
+from builder.adapters.storage.store import Store
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.fetch import Job, Location
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import platformdirs
 
-from builder.adapters import audit_waivers, environment, process, templates
-from builder.adapters.audit_cache import AuditCache
-from builder.adapters.audit_documents import baseline_text, image_document, read_baseline
-from builder.adapters.audit_target import TargetAuditor
-from builder.adapters.auditor import Auditor, processors
-from builder.adapters.demangle import demangler
+from builder.adapters import environment, process, templates
+from builder.adapters.audit import audit_waivers
+from builder.adapters.audit.audit_cache import AuditCache
+from builder.adapters.audit.audit_documents import baseline_text, image_document, read_baseline
+from builder.adapters.audit.audit_target import TargetAuditor
+from builder.adapters.audit.auditor import Auditor, processors
+from builder.adapters.audit.demangle import demangler
 from builder.cli import wiring
 from builder.commands import audit as command
 from builder.commands import audit_page, audit_text

@@ -2,7 +2,7 @@
 
 import argparse
 
-from builder.adapters import evidence_files
+from builder.adapters.data import evidence_files
 from builder.cli import building, selection, wiring
 from builder.commands.build import Built, Order, Tools, build
 

@@ -3,8 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-from builder.adapters import compiler_flags, datafiles
-from builder.adapters.build_context import BuildContexts
+from builder.adapters.data import datafiles
+from builder.adapters.engines import compiler_flags
+from builder.adapters.engines.build_context import BuildContexts
 from builder.adapters.templates import Renderer
 from builder.cli import storage, wiring
 from builder.commands.build import Order, Tools
@@ -46,11 +47,11 @@ def recipe_with(selection: Selection, lock: Lock | None) -> Recipe:
 def engine(name: str) -> Engine:
     """Return an engine by name; one Cellar does not know is a UsageError."""
     if name == "docker":
-        from builder.adapters.docker_engine import DockerEngine  # noqa: PLC0415 - a slow import
+        from builder.adapters.engines.docker_engine import DockerEngine  # noqa: PLC0415 - a slow import
 
         return DockerEngine()
     if name == "buildah":
-        from builder.adapters.buildah_engine import BuildahEngine  # noqa: PLC0415
+        from builder.adapters.engines.buildah_engine import BuildahEngine  # noqa: PLC0415
 
         return BuildahEngine()
     message = f"{name!r} is no engine"

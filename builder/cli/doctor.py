@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from builder.adapters import host_resources
+from builder.adapters.host import host_resources
 from builder.cli import matrix as matrix_verb
 from builder.cli import selection, storage
 from builder.commands import doctor as command

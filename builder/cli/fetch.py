@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from builder.adapters import files
-from builder.adapters.folder_import import FolderImport
+from builder.adapters.storage.folder_import import FolderImport
 from builder.cli import storage, wiring
 from builder.cli.selection import add_cell_options, select
 from builder.commands.fetch import Fetched, Wish, confirmed_lock, fetch, import_from

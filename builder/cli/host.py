@@ -2,7 +2,7 @@
 
 import argparse
 
-from builder.adapters import host_install
+from builder.adapters.host import host_install
 from builder.cli import wiring
 from builder.domain.host_plan import EngineName, plan
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from rich.filesize import decimal
 
-from builder.adapters import evidence_files, host_install
+from builder.adapters.data import evidence_files
+from builder.adapters.host import host_install
 from builder.cli import build as build_verb
 from builder.cli import building, selection, storage, verify, wiring
 from builder.commands.build import Order, Tools, key_of

@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from builder.adapters import files, source_archives
-from builder.adapters.apt import Apt
-from builder.adapters.build_context import BuildContexts
-from builder.adapters.channel_settings import read_settings
-from builder.adapters.host_pip import HOME, HostPip
-from builder.adapters.index_files import IndexFiles
-from builder.adapters.piptools import PipTools
+from builder.adapters import files
+from builder.adapters.archives import source_archives
+from builder.adapters.engines.build_context import BuildContexts
+from builder.adapters.locking.apt import Apt
+from builder.adapters.locking.host_pip import HOME, HostPip
+from builder.adapters.locking.piptools import PipTools
+from builder.adapters.network.channel_settings import read_settings
+from builder.adapters.network.index_files import IndexFiles
 from builder.cli import building, selection, storage, wiring
 from builder.cli.build import add_engine_option
 from builder.commands.fetch import Wish, fetch

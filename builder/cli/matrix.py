@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from builder.adapters import cell_states, datafiles, environment, host_facts
+from builder.adapters import environment
+from builder.adapters.data import cell_states, datafiles
+from builder.adapters.host import host_facts
 from builder.cli import selection, wiring
 from builder.commands import matrix as command
 from builder.domain.cell_state import CellState

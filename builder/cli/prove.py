@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.adapters import qemu, rootfs
-from builder.adapters.audit_cache import AuditCache
-from builder.adapters.audit_target import Audited, TargetAuditor
-from builder.adapters.auditor import Auditor, processors
-from builder.adapters.demangle import demangler
-from builder.adapters.image_files import open_image
-from builder.adapters.proof_documents import proof_document
+from builder.adapters.audit.audit_cache import AuditCache
+from builder.adapters.audit.audit_target import Audited, TargetAuditor
+from builder.adapters.audit.auditor import Auditor, processors
+from builder.adapters.audit.demangle import demangler
+from builder.adapters.audit.image_files import open_image
+from builder.adapters.proof import qemu, rootfs
+from builder.adapters.proof.proof_documents import proof_document
 from builder.cli import wiring
 from builder.cli.audit import Docker, cache_folder
 from builder.commands import prove as command

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from builder.adapters.folder import storage_errors
+from builder.adapters.storage.folder import storage_errors
 from builder.cli import building, selection, wiring
 from builder.commands.render import golden
 from builder.errors import VerificationError

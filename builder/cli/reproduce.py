@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
-from builder.adapters import files, oci
-from builder.adapters.folder import storage_errors
+from builder.adapters import files
+from builder.adapters.engines import oci
+from builder.adapters.storage.folder import storage_errors
 from builder.cli import building, selection, wiring
 from builder.cli.build import add_engine_option
 from builder.commands.reproduce import Reader, Reproduction, record, reproduce

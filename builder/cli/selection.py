@@ -4,7 +4,9 @@ import argparse
 import re
 from pathlib import Path
 
-from builder.adapters import datafiles, environment, host_facts
+from builder.adapters import environment
+from builder.adapters.data import datafiles
+from builder.adapters.host import host_facts
 from builder.cli import wiring
 from builder.domain.fault import did_you_mean
 from builder.domain.gpu import ComputeCapability

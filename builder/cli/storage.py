@@ -6,8 +6,8 @@ from pathlib import Path
 import platformdirs
 
 from builder.adapters import environment, files
-from builder.adapters.disk import HostDisk, engine_path
-from builder.adapters.store import Store
+from builder.adapters.storage.disk import HostDisk, engine_path
+from builder.adapters.storage.store import Store
 from builder.cli import wiring
 from builder.commands.fetch import Network, Tools
 from builder.domain.lockfile import Lock
@@ -41,10 +41,10 @@ def fetch_tools() -> Tools:
 def network() -> Network:
     """Ask this host for its channels, and return what reaches them."""
     # Imported here: the HTTP stack takes a third of a second that a full store need not spend.
-    from builder.adapters.channel_settings import read_settings  # noqa: PLC0415
-    from builder.adapters.channels import Channels  # noqa: PLC0415
-    from builder.adapters.download import Downloads  # noqa: PLC0415
-    from builder.adapters.http import async_client  # noqa: PLC0415
+    from builder.adapters.network.channel_settings import read_settings  # noqa: PLC0415
+    from builder.adapters.network.channels import Channels  # noqa: PLC0415
+    from builder.adapters.network.download import Downloads  # noqa: PLC0415
+    from builder.adapters.network.http import async_client  # noqa: PLC0415
 
     task = wiring.progress().task("asking pip and apt where this host gets packages")
     settings = read_settings()

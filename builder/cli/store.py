@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from builder.adapters.store_care import HostStoreCare
+from builder.adapters.storage.store_care import HostStoreCare
 from builder.cli import storage, wiring
 from builder.commands.store import Verified, collect, lock_usage, repair, verify
 from builder.domain.fetch import readable

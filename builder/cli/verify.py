@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from builder.adapters import evidence_files, image_tests, oci
+from builder.adapters.data import evidence_files
+from builder.adapters.engines import image_tests, oci
 from builder.cli import audit, building, selection, wiring
 from builder.cli.build import add_engine_option
 from builder.commands.build import Order

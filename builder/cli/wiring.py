@@ -3,7 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from builder.adapters import datafiles, files
+from builder.adapters import files
+from builder.adapters.data import datafiles
 from builder.adapters.progress import PlainProgress, TerminalProgress, best_progress
 from builder.domain.definition import ImageDefinition
 from builder.domain.lock_problems import check

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.adapters import environment
-from builder.adapters.elf import ElfFile
-from builder.adapters.fatbin import SECTIONS, list_device_code
+from builder.adapters.audit.elf import ElfFile
+from builder.adapters.audit.fatbin import SECTIONS, list_device_code
 from tests.bench.row import Row
 
 WHEELS = ("torch==1.9.1", "torchvision==0.10.1", "numpy==1.19.5")

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.adapters.host_pip import HostPip
+from builder.adapters.locking.host_pip import HostPip
 from builder.adapters.process import run
 
 _PIP = "pip install --break-system-packages"

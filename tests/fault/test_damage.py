@@ -9,11 +9,11 @@ import pytest
 from hypothesis import settings
 
 from builder.adapters import process
-from builder.adapters.store import Store
+from builder.adapters.storage.store import Store
 from builder.errors import StorageError
 from tests.bad_server import BadServer, Resource
 from tests.store_examples import Silent, artifact, content, downloads, job, keep
-from tests.unit.adapters.test_store_care import LIFE, StoreLife, check_damages
+from tests.unit.adapters.storage.test_store_care import LIFE, StoreLife, check_damages
 
 DAMAGES = 1_000
 LIVES = 500

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.store import Store
-from tests.unit.adapters.test_download import check_cuts, check_seeds
+from builder.adapters.storage.store import Store
+from tests.unit.adapters.network.test_download import check_cuts, check_seeds
 
 SEEDS = 1_000
 OFFSETS = 100

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.adapters.partial import Partial
-from builder.adapters.store import Store
-from builder.adapters.store_care import HostStoreCare
+from builder.adapters.storage.partial import Partial
+from builder.adapters.storage.store import Store
+from builder.adapters.storage.store_care import HostStoreCare
 from builder.commands.store import repair, verify
 from builder.domain.artifact import Artifact
 from builder.domain.store import Fault
 from tests.bad_server import Resource
 from tests.fault.processes import fork, kill_after, serving, wait
 from tests.store_examples import Silent, artifact, content, downloads, job, keep
-from tests.unit.adapters.test_store_care import filled, flip, lock_of, tools_of
+from tests.unit.adapters.storage.test_store_care import filled, flip, lock_of, tools_of
 
 KILLS_FETCHING = 1_000
 KILLS_CARING = 300

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.store import Store
-from builder.adapters.store_care import HostStoreCare
+from builder.adapters.storage.store import Store
+from builder.adapters.storage.store_care import HostStoreCare
 from builder.commands.store import verify
 from tests.bad_server import Resource
 from tests.fault.processes import fork, served, serving, wait

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.store import Store
-from builder.adapters.store_care import HostStoreCare
+from builder.adapters.storage.store import Store
+from builder.adapters.storage.store_care import HostStoreCare
 from builder.commands.store import verify
 from builder.errors import HostError, IntegrityError, NetworkError, StorageError
 from tests.fault.processes import fork, wait

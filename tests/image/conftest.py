@@ -15,8 +15,9 @@ import pytest
 import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from builder.adapters import oci, process
-from builder.adapters.docker_engine import DockerEngine
+from builder.adapters import process
+from builder.adapters.engines import oci
+from builder.adapters.engines.docker_engine import DockerEngine
 from builder.cli import building, selection
 from builder.commands.build import Order
 from builder.domain.comparison import ImageFacts

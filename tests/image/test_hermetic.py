@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.adapters import process
-from builder.adapters.bootstrap import write_bootstrap
+from builder.adapters.engines.bootstrap import write_bootstrap
 from builder.cli import storage, wiring
 from builder.commands.build import Order
 from builder.domain.engine import BuildRequest, Engine

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from builder.adapters import datafiles
+from builder.adapters.data import datafiles
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.lockfile import Lock, PipLayer
 from builder.domain.locking import Definition

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from builder.adapters import environment, process
-from builder.adapters.audit_inputs import read_wheel
-from builder.adapters.auditor import Auditor, processors
+from builder.adapters.audit.audit_inputs import read_wheel
+from builder.adapters.audit.auditor import Auditor, processors
 from builder.domain.audit.report import FileAudit
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.isa import IsaLevel

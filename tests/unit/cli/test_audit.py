@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters import schemas
+from builder.adapters.data import schemas
 from builder.cli import main
 
 ASSETS = Path(__file__).parents[2] / "assets" / "isa"

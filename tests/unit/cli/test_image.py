@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters import evidence_files, host_install
+from builder.adapters.data import evidence_files
+from builder.adapters.host import host_install
 from builder.cli import building, image, main, storage, verify, wiring
 from builder.commands.build import Order
 from builder.domain.engine import Engine

@@ -9,7 +9,7 @@ import pytest
 
 from builder import cli
 from builder.adapters import files
-from builder.adapters.host_pip import HostPip
+from builder.adapters.locking.host_pip import HostPip
 from builder.cli import building, wiring
 from builder.cli import lock as verb
 from builder.domain.lock_files import dump

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder import cli
-from builder.adapters.schemas import validator
+from builder.adapters.data.schemas import validator
 from builder.cli import wiring
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder.adapters.datafiles import load_image, load_matrix
+from builder.adapters.data.datafiles import load_image, load_matrix
 from builder.commands.build import Order, Tools
 from builder.commands.render import plain
 from builder.domain.artifact import Artifact, ArtifactKind

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.datafiles import load_matrix
-from builder.adapters.schemas import validator
+from builder.adapters.data.datafiles import load_matrix
+from builder.adapters.data.schemas import validator
 from builder.commands import doctor as command
 from builder.domain.diagnosis import Resources, diagnose
 from builder.domain.gpu import ComputeCapability

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.folder_import import FolderImport
-from builder.adapters.store import Store
+from builder.adapters.storage.folder_import import FolderImport
+from builder.adapters.storage.store import Store
 from builder.commands.fetch import Network, Tools, Wish, fetch, import_from
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.fetch import Found, GoneError, Job, Location, Room

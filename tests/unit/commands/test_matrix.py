@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from builder.adapters.datafiles import load_matrix
-from builder.adapters.schemas import validator
+from builder.adapters.data.datafiles import load_matrix
+from builder.adapters.data.schemas import validator
 from builder.commands import matrix as command
 from builder.domain.cell_state import CellState
 from builder.domain.gpu import ComputeCapability

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.datafiles import load_matrix
+from builder.adapters.data.datafiles import load_matrix
 from builder.domain.compatibility import cells_in_words, explain, judge, working
 from builder.domain.gpu import CodeMode, ComputeCapability
 from builder.domain.host import Gpu, Host

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.adapters.datafiles import load_matrix
+from builder.adapters.data.datafiles import load_matrix
 from builder.domain.compatibility import judge, working
 from builder.domain.gpu import CodeMode
 from builder.domain.host import Gpu, Host

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.datafiles import load_matrix
+from builder.adapters.data.datafiles import load_matrix
 from builder.domain.gpu import ComputeCapability
 from builder.domain.matrix import DebianBase, RegistryBase
 from builder.domain.version import CudaVersion

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from builder.adapters.datafiles import load_image, load_matrix
+from builder.adapters.data.datafiles import load_image, load_matrix
 from builder.commands.render import plain
 from builder.domain.artifact import ArtifactKind
 from builder.domain.gpu import ComputeCapability

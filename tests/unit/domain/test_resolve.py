@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.adapters.datafiles import load_matrix
+from builder.adapters.data.datafiles import load_matrix
 from builder.domain.gpu import ComputeCapability
 from builder.domain.host import Gpu, Host
 from builder.domain.isa import IsaLevel

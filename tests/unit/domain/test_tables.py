@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from builder.adapters.datafiles import load_matrix
+from builder.adapters.data.datafiles import load_matrix
 from builder.domain.gpu import CodeMode, ComputeCapability
 from builder.domain.version import CudaVersion
 

@@ -1,0 +1,1 @@
+"""Archives, unpacked so that nothing escapes."""

@@ -1,0 +1,1 @@
+"""Reading ELF files: code, its ISA level, fat binaries."""

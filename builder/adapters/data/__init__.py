@@ -1,0 +1,1 @@
+"""The project's data files: YAML and JSON by schema."""

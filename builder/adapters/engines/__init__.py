@@ -1,0 +1,1 @@
+"""Docker and buildah, and what a build hands them."""

@@ -1,0 +1,1 @@
+"""The host: what it has, and how it gets what is missing."""

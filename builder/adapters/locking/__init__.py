@@ -1,0 +1,1 @@
+"""What resolves a cell: pip-compile and apt."""

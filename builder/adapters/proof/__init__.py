@@ -1,0 +1,1 @@
+"""Running an image under a chosen CPU model."""
