@@ -15,7 +15,8 @@ _BLOCK = r"(<!-- {name}[^\n]*-->\n)(.*?)(<!-- end -->\n)"
 
 def exit_codes() -> str:
     """Return the table of exit codes, from the error classes themselves."""
-    rows = {0: "done", cli.INTERRUPTED: "interrupted with Ctrl-C; run it again to continue"}
+    interrupted = "interrupted (Ctrl-C, SIGTERM, a closed terminal); run it again to continue"
+    rows = {0: "done", cli.INTERRUPTED: interrupted}
     for kind in _descendants(CellarError):
         rows.setdefault(kind.exit_code, kind.meaning)
     lines = [f"| {code} | {rows[code]} |" for code in sorted(rows)]

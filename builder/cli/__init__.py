@@ -1,6 +1,7 @@
 """The command line: one verb a module, errors shown in one place, exit codes documented."""
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -51,6 +52,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; only this function prints errors."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # else what we started would run on
+        signal.signal(ending, signal.default_int_handler)
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:

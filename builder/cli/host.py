@@ -4,7 +4,7 @@ import argparse
 
 from builder.adapters.host import host_install
 from builder.cli import wiring
-from builder.domain.host_plan import EngineName, plan
+from builder.domain.host_plan import EngineName
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def execute(args: argparse.Namespace) -> int:
     """Show the plan, carry it out with --install; 0 when the engine is ready."""
     progress = wiring.progress()
     engine = EngineName(args.engine)
-    steps = plan(engine, host_install.read_state(engine))
+    steps = host_install.needed(engine)
     if steps.empty:
         progress.say(f"{engine} is ready")
         return 0

@@ -34,13 +34,16 @@ def execute(args: argparse.Namespace) -> int:
     say = wiring.progress().say
     for warning in chosen.warnings:
         say(f"warning: {warning}")
-    host_install.prepare(EngineName(args.engine), say)
     order = building.order(chosen, target=args.target)
     tools = building.tools(args.engine, building.work_folder(order, args.engine))
-    evidence = _proved_before(order, tools)
+    # Nothing is installed yet: inputs that cannot be had must not cost a host its engine's setup.
+    lacking = host_install.needed(EngineName(args.engine))
+    evidence = _proved_before(order, tools) if lacking.empty else None
     if evidence is None:
-        say(f"{order.tag}: cell {chosen.cell.id} ({chosen.why}), {tools.engine.version()}")
+        say(f"{order.tag}: cell {chosen.cell.id} ({chosen.why})")
         fetch(Wish(lock=order.lock), storage.fetch_tools())
+        host_install.carry_out(lacking, say)
+        say(f"{order.tag}: building with {tools.engine.version()}")
         build_verb.built(order, tools)
         found = verify.verified(order, tools.engine)
         verify.show(found)

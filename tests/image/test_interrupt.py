@@ -17,6 +17,7 @@ from .test_hermetic import contexts  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.engine
 
+_CALLS = [(os.kill, signal.SIGINT), (os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
 _DOCKERFILE = """\
 FROM bootstrap AS slow
 RUN --network=none echo begun && exec sleep {seconds}
@@ -71,20 +72,25 @@ def _left(engine: Engine) -> Mapping[str, str]:
     return {"containers": process.run(containers[engine.name]), "mounts": "\n".join(mounts)}
 
 
-@pytest.mark.parametrize("signalled", [os.kill, os.killpg], ids=["cellar", "terminal"])
+@pytest.mark.parametrize(
+    ("signalled", "how"),
+    _CALLS,
+    ids=["cellar", "terminal", "kill"],
+)
 def test_ctrl_c_leaves_nothing(
     signalled: Callable[[int, int], None],
+    how: signal.Signals,
     engine: Engine,
     contexts: Mapping[str, Path],  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    before, seconds = _left(engine), 100_000 + os.getpid() * 10 + (signalled is os.killpg)
+    before, seconds = _left(engine), 100_000 + os.getpid() * 10 + _CALLS.index((signalled, how))
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text(_DOCKERFILE.format(seconds=seconds))
     argv = [sys.executable, "-c", _BUILD, engine.name, str(dockerfile), str(contexts["bootstrap"])]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
         assert _wait(lambda: _sleeping(seconds), 120), "the step never began"
-        signalled(child.pid, signal.SIGINT)
+        signalled(child.pid, how)
         _, words = child.communicate(timeout=60)
     assert child.returncode == 130, words
     assert words.splitlines()[-1] == "interrupted; the same command continues where it stopped"

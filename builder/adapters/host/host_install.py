@@ -20,9 +20,9 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _START_LIMIT_S = 60
 
 
-def prepare(engine: EngineName, say: Callable[[str], None]) -> None:
-    """Install and start what `engine` lacks here, after saying so; a HostError where it cannot."""
-    carry_out(plan(engine, read_state(engine)), say)
+def needed(engine: EngineName) -> HostPlan:
+    """Return what `engine` lacks here; a HostError where this host cannot install it."""
+    return plan(engine, read_state(engine))
 
 
 def read_state(engine: EngineName) -> HostState:

@@ -11,6 +11,8 @@ from builder.cli import building, image, main, storage, verify, wiring
 from builder.commands.build import Order
 from builder.domain.engine import Engine
 from builder.domain.evidence import Check, Evidence, Level, Outcome, document
+from builder.domain.host_plan import EngineName, HostPlan
+from builder.errors import NetworkError
 from tests.unit.commands import fakes
 
 PASSED = Check(name="everything", level=Level.L0, outcome=Outcome.PASSED, seconds=1)
@@ -25,7 +27,20 @@ class World:
     store: fakes.FakeStore = field(default_factory=fakes.FakeStore)
     contexts: fakes.FakeContexts = field(default_factory=fakes.FakeContexts)
     check: Check = PASSED
+    lacking: HostPlan | None = None
+    unreachable: bool = False
     done: list[str] = field(default_factory=list)
+
+    def fetch(self, *_: object) -> None:
+        self.done.append("fetch")
+        if self.unreachable:
+            message = "2 inputs cannot be had"
+            raise NetworkError(message)
+
+    def installed(self, steps: HostPlan, _: object) -> None:
+        if not steps.empty:
+            self.done.append(f"install {' '.join(steps.packages)}")
+            self.lacking = None
 
     def verified(self, order: Order, engine: Engine) -> Evidence:
         self.done.append("verify")
@@ -50,20 +65,18 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(work=tmp_path / "work", engine=fakes.FakeEngine(name="docker"))
     tools = fakes.tools(made.work, engine=made.engine, store=made.store, contexts=made.contexts)
 
-    def fetch(*_: object) -> None:
-        made.done.append("fetch")
-
     def verified(order: Order, engine: Engine) -> Evidence:
         evidence = made.verified(order, engine)
         evidence_files.write(document(evidence), building.evidence_path(order, engine.name))
         return evidence
 
-    monkeypatch.setattr(host_install, "prepare", lambda *_: None)
+    monkeypatch.setattr(host_install, "needed", lambda name: made.lacking or HostPlan(engine=name))
+    monkeypatch.setattr(host_install, "carry_out", made.installed)
     monkeypatch.setattr(building, "order", lambda _, target: replace(fakes.order(), target=target))
     monkeypatch.setattr(building, "tools", lambda *_: tools)
     monkeypatch.setattr(building, "work_folder", lambda *_: made.work)
     monkeypatch.setattr(building, "evidence_path", lambda *_: tmp_path / "evidence.json")
-    monkeypatch.setattr(image, "fetch", fetch)
+    monkeypatch.setattr(image, "fetch", made.fetch)
     monkeypatch.setattr(storage, "fetch_tools", lambda: None)
     monkeypatch.setattr(verify, "verified", verified)
     monkeypatch.setattr(wiring, "progress", fakes.Silence)
@@ -93,6 +106,16 @@ def test_the_first_time_everything_the_second_nothing(
         "needs     a CPU of x86-64-v2 or later",
         "next      docker run --rm cellar/bevformer:cpu bevformer-eval --synthetic --check-golden",
     ]
+
+
+def test_an_engine_is_installed_once_all_inputs_are_there(world: World) -> None:
+    world.lacking = HostPlan(engine=EngineName.DOCKER, packages=("docker.io",))
+    world.unreachable = True
+    assert main(["image", "--cell", "cpu"]) == NetworkError.exit_code
+    assert world.done == ["fetch"]
+    world.unreachable = False
+    assert _image() == 0
+    assert world.done == ["fetch", "fetch", "install docker.io", "verify"]
 
 
 def test_an_edit_builds_and_verifies_again_but_compiles_nothing(world: World) -> None:
