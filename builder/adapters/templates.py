@@ -27,7 +27,7 @@ class Renderer:
 
     def dockerfile(self, recipe: Recipe) -> str:
         """Return the Dockerfile of one recipe."""
-        names = ("image", "cell", "assembled", "layers", "contexts", "environment")
+        names = ("image", "cell", "assembled", "layers", "ops", "contexts", "environment")
         context: dict[str, object] = {name: getattr(recipe, name) for name in names}
         context["toolkit_in_wheels"] = recipe.toolkit_in_wheels
         context["compiler_environment"] = recipe.compiler_environment

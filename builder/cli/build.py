@@ -33,8 +33,11 @@ def built(order: Order, tools: Tools) -> Built:
     """Build, say where the op wheels came from, and note which inputs gave which digest."""
     done = build(order, tools)
     for key in done.wheels:
-        origin = "compiled" if done.compiled else "from the store"
+        origin = "compiled" if key in done.compiled else "from the store"
         wiring.progress().say(f"op wheel {key}: {origin}")
+    for one in done.absent:
+        what = f"{one.name} {one.version}: {one.reason}"
+        wiring.progress().say(f"the image comes without {what}")
     path = building.note_path(order, tools.engine.name)
     evidence_files.write({"digest": done.image.digest, "key": done.key}, path)
     return done

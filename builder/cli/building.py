@@ -59,10 +59,13 @@ def engine(name: str) -> Engine:
 
 
 def order(selection: Selection, *, target: str, cold: bool = False) -> Order:
-    """Return what to build for a selection; without a lock it is a DataError."""
+    """Return what to build for a selection; without a lock it is a DataError.
+
+    Source trees that nobody brought into the store are left out.
+    """
     image, cell = wiring.image(selection.image), selection.cell
-    lock = wiring.lock(image.name, cell)
-    return Order(recipe=recipe(selection), lock=lock, target=target, cold=cold)
+    lock = wiring.lock(image.name, cell).held(storage.store().has)
+    return Order(recipe=recipe_with(selection, lock), lock=lock, target=target, cold=cold)
 
 
 def tools(engine_name: str, work: Path) -> Tools:

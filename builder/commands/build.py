@@ -11,7 +11,7 @@ from builder.domain.artifact import Artifact
 from builder.domain.build_keys import image_key, op_key
 from builder.domain.engine import BuildRequest, Engine
 from builder.domain.image import ImageRef
-from builder.domain.lockfile import Lock
+from builder.domain.lockfile import Lock, Unlocked
 from builder.domain.progress import Progress
 from builder.domain.recipe import Recipe, sources_of
 from builder.domain.store import Store
@@ -78,12 +78,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """An image, the key of all its inputs, and its op wheels by key; `compiled` are new ones."""
+    """An image, the key of all its inputs, and its op wheels by key; `compiled` are new ones.
+
+    `absent` are the declared sources that the image comes without.
+    """
 
     image: ImageRef
     key: str
     compiled: tuple[str, ...]
     wheels: Mapping[str, Path]
+    absent: tuple[Unlocked, ...] = ()
 
 
 def key_of(order: Order, tools: Tools) -> str:
@@ -104,10 +108,10 @@ def op_keys(order: Order, tools: Tools) -> Mapping[Artifact, str]:
 
 
 def build(order: Order, tools: Tools) -> Built:
-    """Build one image from what the store holds.
+    """Build one image from what the store holds; sources without a hash are left out.
 
-    Inputs without a hash, or that the store lacks, are a NetworkError before anything starts; a
-    failing step is an EngineError with its last lines and the command that runs it again.
+    Other inputs without one, or that the store lacks, are a NetworkError before anything starts;
+    a failing step is an EngineError with its last lines and the command that runs it again.
     """
     _refuse_unlocked(order.lock)
     _refuse_missing(order.lock, tools.store)
@@ -118,29 +122,31 @@ def build(order: Order, tools: Tools) -> Built:
         contexts = tools.contexts.write(recipe, lock, tools.work / "contexts")
         request = BuildRequest(
             dockerfile=dockerfile,
-            target="ops",
+            target=order.target,
             contexts=contexts,
             epoch=recipe.image.epoch,
             cold=order.cold,
         )
         wheels = {} if order.compile else _kept(keys, tools.store)
-        compiled = set(wheels) != set(keys)
-        if compiled:
-            wheels = _compile(request, keys, tools, keep=not order.compile)
+        lacking = {source: key for source, key in keys.items() if source not in wheels}
+        for source, key in lacking.items():
+            wheel = _compile(source, request, tools)
+            wheels[source] = wheel if order.compile else tools.store.add_op_wheel(key, wheel)
         ops = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
-        request = replace(request, target=order.target, contexts={**contexts, "ops": ops})
+        request = replace(request, contexts={**contexts, "ops": ops})
         image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)
     return Built(
         image=image,
         key=key,
-        compiled=tuple(source.name for source in keys) if compiled else (),
-        wheels={keys[source]: path for source, path in wheels.items()},
+        compiled=tuple(lacking.values()),
+        wheels={key: wheels[source] for source, key in keys.items()},
+        absent=lock.absent,
     )
 
 
 def _refuse_unlocked(lock: Lock) -> None:
-    if lock.unlocked:
-        names = "; ".join(f"{one.name} {one.version} ({one.reason})" for one in lock.unlocked)
+    if lock.gaps:
+        names = "; ".join(f"{one.name} {one.version} ({one.reason})" for one in lock.gaps)
         message = f"{lock.cell}: the lock has no hash of {names}"
         hint = f"`cellar lock --cell {lock.cell}` where they can be reached"
         raise NetworkError(message, hint=hint)
@@ -162,17 +168,13 @@ def _kept(keys: Mapping[Artifact, str], store: Store) -> dict[Artifact, Path]:
     return {source: path for source, path in found.items() if path is not None}
 
 
-def _compile(
-    request: BuildRequest, keys: Mapping[Artifact, str], tools: Tools, *, keep: bool
-) -> dict[Artifact, Path]:
-    into = tools.work / "contexts" / "compiled"  # which is laid out afresh each time
+def _compile(source: Artifact, request: BuildRequest, tools: Tools) -> Path:
+    """Build the wheel of one source alone, so that a new source compiles no other again."""
+    into = tools.work / "contexts" / "compiled" / source.name  # laid out afresh each time
+    request = replace(request, target=f"op-{source.name}")
     tools.engine.build_files(request, into=into, progress=tools.progress)
     made = tools.contexts.wheels(into)
-    missing = [source.name for source in keys if canonicalize_name(source.name) not in made]
-    if missing:
-        message = f"the build of the ops gave no wheel of {', '.join(missing)}"
+    if canonicalize_name(source.name) not in made:
+        message = f"the build of the ops gave no wheel of {source.name}"
         raise EngineError(message, hint=f"look into {into}")
-    wheels = {source: made[canonicalize_name(source.name)] for source in keys}
-    if not keep:
-        return wheels
-    return {source: tools.store.add_op_wheel(keys[source], path) for source, path in wheels.items()}
+    return made[canonicalize_name(source.name)]

@@ -185,10 +185,9 @@ def _announce(todo: FetchPlan, wish: Wish, tools: Tools) -> None:
         f"missing; {readable(todo.download)}{unsized} to download, about "
         f"{readable(todo.unpacked)} once unpacked; {readable(store.free)} free at {store.path}"
     )
-    for source in wish.lock.unlocked:
-        if source.kind is ArtifactKind.SOURCE:
-            what = f"{source.name} {source.version} has no hash yet: {source.reason}"
-            tools.progress.say(f"  {what}; the image comes without it")
+    for source in wish.lock.absent:
+        what = f"{source.name} {source.version} has no hash yet: {source.reason}"
+        tools.progress.say(f"  {what}; the image comes without it")
     short = shortages(todo, store=store, engine=engine)
     if short and not wish.ignore_space:
         hint = "free some space (`cellar store gc`), set CELLAR_STORE=DIR, or --ignore-space"
@@ -197,7 +196,7 @@ def _announce(todo: FetchPlan, wish: Wish, tools: Tools) -> None:
 
 def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
     """Raise one error that names every input which cannot be had, and every remedy."""
-    needed = [one for one in lock.unlocked if one.kind is not ArtifactKind.SOURCE]
+    needed = lock.gaps
     if not failures and not needed:
         return
     known = {artifact.sha256: artifact for artifact in lock.artifacts()}

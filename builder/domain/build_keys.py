@@ -9,7 +9,6 @@ from builder.domain.artifact import Artifact
 from builder.domain.lockfile import Lock
 from builder.domain.recipe import TORCH, Recipe
 
-_OPS_STAGE = re.compile(r"^FROM scratch AS ops$", re.MULTILINE)
 _COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
 
 
@@ -19,13 +18,13 @@ def op_key(
     """Return the key of the wheel that `source` is compiled into, as `name-version-<sha256>`.
 
     It covers the source, everything installed in the stage that compiles it, the stages' text with
-    the compiler's flags, and the scripts they call; `trees` maps a context to its digest.
+    the compiler's flags, and the scripts they call; `trees` maps a context to its digest. No other
+    op decides it.
     """
-    stages = _OPS_STAGE.split(dockerfile)[0]
     layers = [layer.name for layer in recipe.image.layers if layer.stage == "toolchain"]
     inputs = {
         "source": source.sha256,
-        "stages": _COMMENT.sub("", stages),
+        "stages": _COMMENT.sub("", _stages_of(source.name, dockerfile)),
         "base": lock.base.sha256 if lock.base else None,
         "debs": {name: _digests(lock.debs[name]) for name in sorted(lock.debs)},
         "wheels": {name: _digests(lock.layer(name).artifacts) for name in sorted([TORCH, *layers])},
@@ -33,6 +32,13 @@ def op_key(
         "rootfs": trees["rootfs"],
     }
     return f"{source.name}-{source.version}-{_hash(inputs)}"
+
+
+def _stages_of(op: str, dockerfile: str) -> str:
+    """Return the stages that an op wheel comes from: the shared ones, then its own."""
+    shared, *own = re.split(r"^FROM ops-build AS ", dockerfile, flags=re.MULTILINE)
+    mine = [stage for stage in own if stage.startswith(f"build-{op}\n")]
+    return shared + "".join(mine).split("\nFROM ", 1)[0]
 
 
 def image_key(lock: Lock, *, dockerfile: str, target: str, trees: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """The lock: every input of one cell, complete, by hash."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from builder.domain.artifact import Artifact, ArtifactKind
 
@@ -67,6 +67,39 @@ class Lock:
     def folder(self) -> str:
         """Return where this lock lies in the repository."""
         return f"lock/{self.image}/{self.cell}"
+
+    @property
+    def absent(self) -> tuple[Unlocked, ...]:
+        """Return the sources without a hash: an image is built without them, and says so."""
+        return tuple(one for one in self.unlocked if one.kind is ArtifactKind.SOURCE)
+
+    @property
+    def gaps(self) -> tuple[Unlocked, ...]:
+        """Return the other inputs without a hash: no image can be built before they have one."""
+        return tuple(one for one in self.unlocked if one.kind is not ArtifactKind.SOURCE)
+
+    def held(self, has: Callable[[str], bool]) -> "Lock":
+        """Return this lock without the source trees that a store lacks: they become `absent`.
+
+        `has` says whether the store holds a sha256.
+        """
+        lacking = [
+            source
+            for source in self.sources
+            if source.kind is ArtifactKind.SOURCE and not has(source.sha256)
+        ]
+        rows = tuple(
+            Unlocked(
+                kind=source.kind,
+                name=source.name,
+                version=source.version,
+                channel=source.channel,
+                reason="it is not in the store",
+            )
+            for source in lacking
+        )
+        kept = tuple(source for source in self.sources if source not in lacking)
+        return replace(self, sources=kept, unlocked=(*self.unlocked, *rows))
 
     def layer(self, name: str) -> PipLayer:
         """Return the pip layer of this name; KeyError where the lock has none."""

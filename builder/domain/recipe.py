@@ -33,6 +33,7 @@ class Recipe:
     image: ImageDefinition
     selection: Selection
     layers: Layers
+    ops: tuple[str, ...]  # the sources that are compiled into op wheels, by name
     contexts: Mapping[str, str]  # named context -> what it holds
     environment: Mapping[str, str]  # of the image
     compiler_environment: Mapping[str, str]  # of the stage that compiles the ops
@@ -73,6 +74,7 @@ def recipe(
         image=image,
         selection=selection,
         layers=_layers(image, lock),
+        ops=tuple(source.name for source in sources_of(cell, lock)) if lock else (),
         contexts=_contexts(cell),
         environment=_environment(image, cell),
         compiler_environment=_compiler_environment(selection, compiler),
@@ -125,7 +127,7 @@ def _contexts(cell: Cell) -> Mapping[str, str]:
         ),
         "debs": "the locked Debian packages, a folder for each group",
         "wheelhouse": "the locked wheels, a folder for each image layer; pip's own in pip/",
-        "sources": "the source trees of the ops, edits.yaml applied",
+        "sources": "the sources of the ops, a folder for each, edits.yaml applied",
         "evaluator": "the evaluator's source tree",
         "rootfs": "files that the image holds as they are",
         "steps": "the scripts that the RUN lines call",

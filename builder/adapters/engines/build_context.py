@@ -59,7 +59,7 @@ class BuildContexts:
         self._write_debs(lock, contexts["debs"])
         self._write_wheels(recipe, lock, contexts["wheelhouse"])
         for source in sources_of(recipe.cell, lock):
-            self._store.link_into(source, contexts["sources"])
+            self._store.link_into(source, contexts["sources"] / source.name)
         for name, files in self._checkout(recipe.image.name):
             for place, path in files:
                 _copy(path, contexts[name] / place)

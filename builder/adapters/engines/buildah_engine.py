@@ -116,6 +116,7 @@ def _build(request: BuildRequest, tag: str, progress: Progress) -> None:
         ]
         # Its cache does not look into what a bind mount holds, so nothing is taken from it.
         argv += ["--layers=false", "--no-cache"]
+        argv += ["--build-arg", "COLD=1"] if request.cold else []
         for name, where in sorted(contexts.items()):
             argv += ["--build-context", f"{name}={where}"]
         argv += ["--file", str(_without_run_network(request.dockerfile)), str(empty)]

@@ -160,7 +160,7 @@ def _build(request: BuildRequest, output: Sequence[str], progress: Progress) -> 
     argv = ["docker", "buildx", "build", "--progress", "plain", "--target", request.target]
     argv += ["--provenance", "false", "--sbom", "false", "--network", "none"]
     argv += ["--build-arg", f"SOURCE_DATE_EPOCH={request.epoch}"]
-    argv += ["--no-cache"] if request.cold else []
+    argv += ["--no-cache", "--build-arg", "COLD=1"] if request.cold else []
     for name, path in sorted(request.contexts.items()):
         argv += ["--build-context", f"{name}={context_of(path)}"]
     argv += [*output, "--file", str(request.dockerfile), str(empty)]

@@ -8,7 +8,7 @@ import pytest
 
 from builder.commands.build import Order, build, key_of
 from builder.domain.artifact import ArtifactKind
-from builder.domain.lockfile import Unlocked
+from builder.domain.lockfile import Lock, Unlocked
 from builder.errors import EngineError, NetworkError
 from tests.unit.commands import fakes
 
@@ -20,10 +20,10 @@ def test_the_first_build_compiles_and_the_second_takes_the_wheel(tmp_path: Path)
     tools = fakes.tools(tmp_path, engine=engine, store=store)
     first = build(fakes.order(), tools)
     second = build(fakes.order(), tools)
-    assert [request.target for request in engine.builds] == ["ops", "runtime", "runtime"]
+    assert [request.target for request in engine.builds] == ["op-mmcv-full", "runtime", "runtime"]
     assert "ops" not in engine.builds[0].contexts
     assert engine.builds[1].contexts["ops"] == tmp_path / "contexts" / "ops"
-    assert (first.compiled, second.compiled) == (("mmcv-full",), ())
+    assert (first.compiled, second.compiled) == (tuple(store.wheels), ())
     assert first.wheels == second.wheels == store.wheels
     assert next(iter(store.wheels)).startswith("mmcv-full-1-")
     assert first.image == second.image == engine.find(TAG)
@@ -33,7 +33,8 @@ def test_a_cold_build_compiles_again_and_keeps_nothing(tmp_path: Path) -> None:
     engine, store = fakes.FakeEngine(), fakes.FakeStore()
     tools = fakes.tools(tmp_path, engine=engine, store=store)
     built = build(replace(fakes.order(), cold=True, compile=True, suffix="-again"), tools)
-    assert [(one.target, one.cold) for one in engine.builds] == [("ops", True), ("runtime", True)]
+    built_cold = [(one.target, one.cold) for one in engine.builds]
+    assert built_cold == [("op-mmcv-full", True), ("runtime", True)]
     assert store.wheels == {}
     assert built.image.tag == f"{TAG}-again"
 
@@ -50,17 +51,35 @@ def test_missing_inputs_are_named_before_anything_starts(tmp_path: Path) -> None
     assert engine.builds == []
 
 
+def _gap(kind: ArtifactKind) -> Lock:
+    gap = Unlocked(kind=kind, name="x", version="1", channel="git", reason="no answer")
+    return replace(fakes.LOCK, unlocked=(gap,))
+
+
 def test_inputs_without_a_hash_are_named_before_anything_starts(tmp_path: Path) -> None:
-    gap = Unlocked(
-        kind=ArtifactKind.SOURCE, name="x", version="1", channel="git", reason="no answer"
-    )
     engine = fakes.FakeEngine()
-    order = fakes.order(replace(fakes.LOCK, unlocked=(gap,)))
+    order = fakes.order(_gap(ArtifactKind.WHEEL))
     with pytest.raises(NetworkError) as raised:
         build(order, fakes.tools(tmp_path, engine=engine))
     assert str(raised.value) == "cpu: the lock has no hash of x 1 (no answer)"
     assert raised.value.hint == "`cellar lock --cell cpu` where they can be reached"
     assert engine.builds == []
+
+
+def test_a_source_without_a_hash_is_left_out_and_named(tmp_path: Path) -> None:
+    lock = _gap(ArtifactKind.SOURCE)
+    built = build(fakes.order(lock), fakes.tools(tmp_path))
+    assert built.absent == lock.unlocked
+
+
+def test_a_new_source_compiles_no_other_again(tmp_path: Path) -> None:
+    engine, store = fakes.FakeEngine(), fakes.FakeStore()
+    tools = fakes.tools(tmp_path, engine=engine, store=store)
+    first = build(fakes.order(), tools)
+    other = fakes.artifact("mmdet3d", ArtifactKind.SDIST)
+    second = build(fakes.order(replace(fakes.LOCK, sources=(*fakes.LOCK.sources, other))), tools)
+    assert [request.target for request in engine.builds][2:] == ["op-mmdet3d", "runtime"]
+    assert set(second.compiled) == set(second.wheels) - set(first.wheels)
 
 
 def test_ops_without_a_wheel_are_named(tmp_path: Path) -> None:

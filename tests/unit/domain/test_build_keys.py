@@ -9,7 +9,19 @@ from builder.domain.build_keys import op_key, tree_digest
 from builder.domain.lockfile import Lock
 from tests.unit.commands import fakes
 
-TEXT = "# a comment\nFROM toolchain AS ops-build\nENV CFLAGS=-g0\nFROM scratch AS ops\nFROM x\n"
+TEXT = """\
+# a comment
+FROM toolchain AS ops-build
+ENV CFLAGS=-g0
+
+FROM ops-build AS build-mmcv-full
+RUN build --from=mmcv-full
+
+FROM ops-build AS build-other
+RUN build --from=other
+
+FROM x
+"""
 TREES = {"steps": "s", "rootfs": "r", "evaluator": "e"}
 LOCK = fakes.LOCK
 
@@ -32,6 +44,8 @@ def key(lock: Lock = LOCK, text: str = TEXT, trees: Mapping[str, str] = TREES) -
     [
         pytest.param(key(text=TEXT.replace("a comment", "words")), "same", id="a-comment"),
         pytest.param(key(text=TEXT.replace("FROM x", "FROM y")), "same", id="a-later-stage"),
+        pytest.param(key(text=TEXT.replace("=other", "=new")), "same", id="another-op"),
+        pytest.param(key(text=TEXT.replace("=mmcv-full", "=new")), "other", id="its-own-stage"),
         pytest.param(key(trees={**TREES, "evaluator": "f"}), "same", id="the-evaluator"),
         pytest.param(key(layer("runtime")), "same", id="a-layer-above-torch"),
         pytest.param(key(text=TEXT.replace("-g0", "-g1")), "other", id="a-flag"),

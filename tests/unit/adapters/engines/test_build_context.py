@@ -104,7 +104,7 @@ def test_layout(mask: int, checkout: Path, tmp_path: Path) -> None:
         "essential/essential-1.whl",
         "toolchain/toolchain-1.whl",
     ]
-    assert sorted(listing(made["sources"])) == ["mmcv-full-1.whl"]
+    assert sorted(listing(made["sources"])) == ["mmcv-full/mmcv-full-1.whl"]
     assert {oct(path.stat().st_mode & 0o777) for path in into.rglob("*/")} == {"0o755"}
 
 
