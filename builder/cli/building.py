@@ -40,7 +40,7 @@ def recipe(selection: Selection) -> Recipe:
 
 def recipe_with(selection: Selection, lock: Lock | None) -> Recipe:
     """Decide what the Dockerfile of a selection is made of, from this lock."""
-    compiler = _compiler(_matrix(selection.image), selection)
+    compiler = _compiler(matrix(selection.image), selection)
     return decide(wiring.image(selection.image), selection, compiler, lock)
 
 
@@ -100,7 +100,8 @@ def note_path(order: Order, engine_name: str) -> Path:
 
 
 @cache
-def _matrix(image: str) -> Matrix:
+def matrix(image: str) -> Matrix:
+    """Return the matrix of an image."""
     return datafiles.load_matrix(wiring.root() / "images" / image / "matrix.yaml")
 
 

@@ -97,7 +97,9 @@ def _inspect(engine: Engine, order: Order, image: ImageRef) -> Inspection:
         engine.save(image, into=layout)
         size = sum(oci.read_image(layout).sizes)
         found = audit.audited(str(layout), order.recipe.selection.isa)
-    return Inspection(size=size, audit=found)
+    selection = order.recipe.selection
+    floors = building.matrix(selection.image).tables.floors(selection.cell.id)
+    return Inspection(size=size, audit=found, floors=floors)
 
 
 def _selected(order: Order) -> list[str]:

@@ -1,7 +1,7 @@
 """`verify`: run the image's tests, and bind what they proved to its digest."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from builder.commands.build import Order
@@ -12,11 +12,8 @@ from builder.domain.evidence import Check, Evidence, Level, Outcome
 from builder.domain.image import ImageRef
 from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock
+from builder.domain.tables import IsaFloor
 from builder.errors import UsageError
-
-# The index builds its binary wheels for this level by now (OpenCV, NumPy 2), so below it an image
-# made of them can promise nothing; what Cellar compiles itself is held to the level asked for.
-WHEELS_LEVEL = IsaLevel.V2
 
 # Where the files lie that Cellar compiles.
 _OPS = ("/mmcv/_ext.", "/mmdet3d/ops/", "/detectron2/_C.")
@@ -24,10 +21,14 @@ _OPS = ("/mmcv/_ext.", "/mmdet3d/ops/", "/detectron2/_C.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What an image is without being run: its compressed size in bytes, and its audit."""
+    """What an image is without being run: its compressed size in bytes, and its audit.
+
+    `floors` are the wheels that the matrix says keep its cell from lower levels.
+    """
 
     size: int
     audit: ImageAudit
+    floors: tuple[IsaFloor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def verify(order: Order, tools: Tools) -> Evidence:
     inspection = tools.inspect(image)
     selection = order.recipe.selection
     lowest = inspection.audit.lowest
-    checks = (_lock_is_complete(order.lock), *_audit_checks(inspection.audit, selection.isa))
+    checks = (_lock_is_complete(order.lock), *_audit_checks(inspection, selection.isa))
     return Evidence(
         image=order.tag,
         digest=image.digest,
@@ -68,13 +69,41 @@ def verify(order: Order, tools: Tools) -> Evidence:
     )
 
 
-def _audit_checks(audit: ImageAudit, asked: IsaLevel) -> tuple[Check, Check]:
-    files = [file for file in audit.files if not file.skipped]
+def _audit_checks(inspection: Inspection, asked: IsaLevel) -> Iterator[Check]:
+    files = [file for file in inspection.audit.files if not file.skipped]
     ops = [file for file in files if any(place in f"/{file.name}" for place in _OPS)]
-    floor = max(asked, WHEELS_LEVEL)
-    return (
-        _audit_check(f"the compiled ops hold to {asked}", ops, asked, AuditVerdict.SUSPECT),
-        _audit_check(f"nothing fails on CPUs of {floor}", files, floor, AuditVerdict.INIT_FAIL),
+    yield _audit_check(f"the compiled ops hold to {asked}", ops, asked, AuditVerdict.SUSPECT)
+    yield _audit_check(f"nothing fails on CPUs of {asked}", files, asked, AuditVerdict.INIT_FAIL)
+    if inspection.floors:
+        yield _floors_check(inspection.floors, files)
+
+
+def _floors_check(floors: Sequence[IsaFloor], files: Sequence[FileAudit]) -> Check:
+    """Pass where the audit shows what the matrix says of each wheel: file, function, instruction.
+
+    Else the matrix is out of date, and what it refuses may be possible.
+    """
+    stale = [str(floor) for floor in floors if not _shown(floor, files)]
+    return Check(
+        name="the matrix says rightly what keeps the cell from lower levels",
+        level=Level.L0,
+        outcome=Outcome.FAILED if stale else Outcome.PASSED,
+        seconds=0.0,
+        detail="; ".join(f"not so: {text}" for text in stale) or f"{len(floors)} wheels",
+    )
+
+
+def _shown(floor: IsaFloor, files: Sequence[FileAudit]) -> bool:
+    below = max(level for level in IsaLevel if level < floor.level)
+    return any(
+        finding.verdict is AuditVerdict.INIT_FAIL
+        and floor.needs in finding.needs
+        and finding.instruction == floor.instruction
+        and floor.function == (finding.function.symbol or hex(finding.function.address))
+        for file in files
+        if file.build_id == floor.build_id and file.name.endswith(floor.file)
+        for judged in [file.at(below)]
+        for finding in (judged.findings if judged else ())
     )
 
 

@@ -176,6 +176,14 @@ def _values(cell: Cell, axis: str) -> list[Version]:
     return [plain[axis]] if axis in plain else []
 
 
+def _isa(cell: Cell, tables: Tables) -> Iterator[Said]:
+    for row in tables.floors(cell.id):
+        if row.level > cell.isa:
+            yield "isa", f"is {cell.isa}, and yet {row}: that is {row.level}"
+    if cell.proven and cell.proven.isa < cell.isa:
+        yield "proven", f"is {cell.proven.isa}, below the lowest that is built, {cell.isa}"
+
+
 _CHECKS: Mapping[Callable[[Cell, Tables], Iterator[Said]], tuple[str, ...]] = {
     _cuda_or_none: (),
     _channels: (),
@@ -185,5 +193,6 @@ _CHECKS: Mapping[Callable[[Cell, Tables], Iterator[Said]], tuple[str, ...]] = {
     _distribution: ("distributions",),
     _compiler: ("distributions", "compilers"),
     _versions: ("versions",),
+    _isa: ("isa_floors",),
     _exclusions: ("exclusions", "versions", "torch_builds"),
 }

@@ -16,12 +16,13 @@ from builder.domain.documents import (
     EditsDocument,
     ImageDocument,
     MatrixDocument,
+    ProvenDocument,
     ToolkitDocument,
 )
 from builder.domain.edits import Edit
 from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
-from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, Toolkit
+from builder.domain.matrix import Cell, DebianBase, Matrix, ProvenIsa, RegistryBase, Toolkit
 from builder.domain.tables import (
     CompilerRange,
     Distribution,
@@ -29,6 +30,7 @@ from builder.domain.tables import (
     DriverRelease,
     Exclusion,
     GpuArchitecture,
+    IsaFloor,
     Tables,
     TorchBuild,
 )
@@ -96,6 +98,7 @@ def _cell(row: CellDocument) -> Cell:
         gpu_archs=_capabilities(row["gpu_archs"]),
         ptx=ComputeCapability.parse(row["ptx"]) if row["ptx"] else None,
         isa=IsaLevel(row["isa"]),
+        proven=_proven(row.get("proven")),
         channels=tuple(row["channels"]),
     )
 
@@ -112,6 +115,10 @@ def _toolkit(row: ToolkitDocument | None) -> Toolkit | None:
     return row and Toolkit(version=Version(row["version"]), channel=row["channel"])
 
 
+def _proven(row: ProvenDocument | None) -> ProvenIsa | None:
+    return row and ProvenIsa(isa=IsaLevel(row["isa"]), evidence=tuple(row["evidence"]))
+
+
 def _tables(document: MatrixDocument) -> Tables:
     return Tables(
         sources=document["sources"],
@@ -126,6 +133,7 @@ def _tables(document: MatrixDocument) -> Tables:
             for axis, texts in document["versions"].items()
         },
         exclusions=tuple(Exclusion(**row) for row in document["exclusions"]),
+        isa_floors=_isa_floors(document),
     )
 
 
@@ -203,6 +211,24 @@ def _torch_builds(document: MatrixDocument) -> tuple[TorchBuild, ...]:
             source=row["source"],
         )
         for row in document["torch_builds"]
+    )
+
+
+def _isa_floors(document: MatrixDocument) -> tuple[IsaFloor, ...]:
+    return tuple(
+        IsaFloor(
+            distribution=row["distribution"],
+            version=Version(row["version"]),
+            sha256=row["sha256"],
+            level=IsaLevel(row["level"]),
+            file=row["file"],
+            build_id=row["build_id"],
+            function=row["function"],
+            instruction=row["instruction"],
+            needs=row["needs"],
+            cells=tuple(row["cells"]),
+        )
+        for row in document["isa_floors"]
     )
 
 

@@ -86,10 +86,13 @@ def _host_findings(host: Host, resources: Resources) -> Iterator[Finding]:
 
 
 def _remedy(code: str, cell: Cell, host: Host, matrix: Matrix) -> str:
-    other = f"take another cell: {cells_in_words(working(host, matrix), matrix)} runs here"
+    others = cells_in_words(working(host, matrix), matrix)
+    other = f"take another cell: {others} runs here"
     match code:
-        case "cpu-level":
+        case "cpu-level" if host.isa >= cell.isa:
             return f"build it for this CPU: ISA={host.isa}"
+        case "cpu-level":
+            return f"take another host: {others} runs here"
         case "gpu-unknown":
             return "name the compute capability, as CELLAR_OVERRIDE_GPU=8.6"
         case "driver-unknown":

@@ -1,7 +1,7 @@
 """The shapes of the hand-written data files, as their schemas promise them."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ToolkitDocument(TypedDict):
@@ -23,6 +23,13 @@ class BaseDocument(TypedDict, total=False):
     quoted: bool
 
 
+class ProvenDocument(TypedDict):
+    """`proven` of a cell."""
+
+    isa: str
+    evidence: list[str]
+
+
 class CellDocument(TypedDict):
     """One row of `cells`."""
 
@@ -38,6 +45,7 @@ class CellDocument(TypedDict):
     gpu_archs: list[str]
     ptx: str | None
     isa: str
+    proven: NotRequired[ProvenDocument]
     channels: list[str]
 
 
@@ -109,6 +117,21 @@ class ExclusionDocument(TypedDict):
     evidence: str
 
 
+class IsaFloorDocument(TypedDict):
+    """One row of `isa_floors`."""
+
+    distribution: str
+    version: str
+    sha256: str
+    level: str
+    file: str
+    build_id: str
+    function: str
+    instruction: str
+    needs: str
+    cells: list[str]
+
+
 class MatrixDocument(TypedDict):
     """A whole matrix.yaml."""
 
@@ -123,6 +146,7 @@ class MatrixDocument(TypedDict):
     torch_builds: list[TorchBuildDocument]
     versions: Mapping[str, list[str]]
     exclusions: list[ExclusionDocument]
+    isa_floors: list[IsaFloorDocument]
 
 
 class LayerDocument(TypedDict):

@@ -77,6 +77,8 @@ def select(matrix: Matrix, request: Request, host: Host) -> Selection:
     else:
         cell, why = _best(matrix, host, request.isa)
     isa = request.isa or cell.isa
+    if isa < cell.isa:
+        raise UsageError(below(cell, isa, matrix), hint=f"ISA={cell.isa} is the lowest for it")
     archs, ptx = _narrowed(cell, request.gpus)
     return Selection(
         image=matrix.image,
@@ -87,6 +89,13 @@ def select(matrix: Matrix, request: Request, host: Host) -> Selection:
         why=why,
         warnings=_warnings(judge(cell, host, matrix, isa=isa)),
     )
+
+
+def below(cell: Cell, isa: IsaLevel, matrix: Matrix) -> str:
+    """Say in one line why a cell is not built for a level: library, function and instruction."""
+    floors = [row for row in matrix.tables.floors(cell.id) if row.level > isa]
+    why = str(floors[0]) if floors else "nobody has audited its wheels below that"
+    return f"cell {cell.id} is built for {cell.isa} or later, not for {isa}: {why}"
 
 
 def _named(matrix: Matrix, request: Request) -> Sequence[Cell]:
@@ -159,6 +168,8 @@ def _best_here(cells: Sequence[Cell], host: Host, matrix: Matrix) -> Cell:
 def _best(matrix: Matrix, host: Host, isa: IsaLevel | None) -> tuple[Cell, str]:
     plain = next(cell for cell in matrix.cells if cell.cuda is None)
     if not host.gpus and not host.idle_gpu:
+        if host.isa < (isa or plain.isa):
+            raise HostError(explain(plain, host, matrix), hint=_elsewhere(plain))
         return plain, "this host has no NVIDIA GPU"
     for part in _parts(host):
         judged = [judge(cell, part, matrix, isa=isa) for cell in matrix.cells if cell.cuda]
@@ -180,7 +191,13 @@ def _parts(host: Host) -> Iterator[Host]:
             yield replace(host, gpus=(gpu,))
 
 
+def _elsewhere(plain: Cell) -> str:
+    return f"CELL={plain.id} builds it for another host"
+
+
 def _remedy(host: Host, matrix: Matrix, newest: Cell, plain: Cell) -> str:
+    if host.isa < plain.isa:
+        return _elsewhere(plain)
     on_cpu = f"CELL={plain.id} builds for the CPU"
     if any(gpu.capability is None for gpu in host.gpus):
         return f"name it, as CELLAR_OVERRIDE_GPU=8.6, or {on_cpu}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from builder.domain.gpu import ComputeCapability, DeviceCode
+from builder.domain.isa import IsaLevel
 from builder.domain.version import CudaVersion, DriverVersion, PythonVersion
 
 
@@ -90,6 +91,32 @@ class TorchBuild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IsaFloor:
+    """A wheel that fails below `level` as soon as it is loaded, and the instruction that shows it.
+
+    `function` is a symbol, or the address of a function of a stripped file.
+    """
+
+    distribution: str
+    version: Version
+    sha256: str  # of the wheel
+    level: IsaLevel
+    file: str  # in the wheel
+    build_id: str
+    function: str
+    instruction: str
+    needs: str  # the feature that the levels below lack
+    cells: tuple[str, ...]  # whose locks hold this wheel
+
+    def __str__(self) -> str:
+        """Return one clause: library, function and instruction."""
+        return (
+            f"{self.distribution} {self.version} needs {self.needs} as soon as it is loaded "
+            f"({self.file}, {self.function}: {self.instruction})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
     """A refused combination: every axis in `match` within its PEP 440 specifier."""
 
@@ -111,6 +138,7 @@ class Tables:
     torch_builds: tuple[TorchBuild, ...]
     versions: Mapping[str, tuple[Version, ...]]
     exclusions: tuple[Exclusion, ...]
+    isa_floors: tuple[IsaFloor, ...] = ()
 
     def family(self, cuda: CudaVersion) -> DriverFamily:
         """Return the driver floor of a toolkit's major; KeyError where there is no row."""
@@ -131,6 +159,10 @@ class Tables:
     def distribution(self, os: str) -> Distribution:
         """Return what a distribution brings; KeyError where there is no row."""
         return {row.os: row for row in self.distributions}[os]
+
+    def floors(self, cell: str) -> tuple[IsaFloor, ...]:
+        """Return the wheels of a cell that keep it from lower levels."""
+        return tuple(row for row in self.isa_floors if cell in row.cells)
 
     def compiler(self, cuda: CudaVersion) -> CompilerRange:
         """Return the host compilers of a toolkit; KeyError where there is no row."""

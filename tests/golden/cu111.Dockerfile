@@ -5,7 +5,7 @@
 #   vendor     docker.io/nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04, as an OCI image
 #   debs       the locked Debian packages, a folder for each group
 #   wheelhouse the locked wheels, a folder for each image layer; pip's own in pip/
-#   sources    the source trees of the ops, edits.yaml applied
+#   sources    the sources of the ops, a folder for each, edits.yaml applied
 #   evaluator  the evaluator's source tree
 #   rootfs     files that the image holds as they are
 #   steps      the scripts that the RUN lines call
@@ -40,7 +40,7 @@ RUN --network=none \
     --mount=type=bind,from=rootfs,target=/mnt/rootfs \
     /mnt/steps/make-environment /opt/cellar python3.8 1000 /data
 
-# ---- wheels: one layer for each group of distributions, torch first ----
+# ---- torch: what all else is compiled against; no layer above 1 GiB ----
 FROM python AS torch
 ARG SOURCE_DATE_EPOCH
 RUN --network=none \
@@ -54,15 +54,7 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=torch-2,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
-FROM torch AS wheels
-ARG SOURCE_DATE_EPOCH
-RUN --network=none \
-    --mount=type=bind,from=steps,target=/mnt/steps \
-    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
-    --mount=type=bind,from=wheelhouse,source=runtime,target=/mnt/wheels \
-    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
-
-# ---- ops: what is compiled against this torch, for x86-64 and compute capability 6.0;7.0;7.5;8.0;8.6 ----
+# ---- ops: what is compiled against this torch, for x86-64-v2 and compute capability 6.0;7.0;7.5;8.0;8.6 ----
 FROM torch AS toolchain
 ARG SOURCE_DATE_EPOCH
 RUN --network=none \
@@ -79,20 +71,27 @@ FROM toolchain AS ops-build
 ARG SOURCE_DATE_EPOCH
 ENV CC="gcc-9" \
     CXX="g++-9" \
-    CFLAGS="-march=x86-64 -mtune=generic -g0 -ffile-prefix-map=/build=." \
-    CXXFLAGS="-march=x86-64 -mtune=generic -g0 -ffile-prefix-map=/build=." \
+    CFLAGS="-march=x86-64 -mtune=generic -mcx16 -msahf -mpopcnt -msse3 -msse4.1 -msse4.2 -mssse3 -g0 -ffile-prefix-map=/build=." \
+    CXXFLAGS="-march=x86-64 -mtune=generic -mcx16 -msahf -mpopcnt -msse3 -msse4.1 -msse4.2 -mssse3 -g0 -ffile-prefix-map=/build=." \
     MMCV_WITH_OPS="1" \
     FORCE_CUDA="1" \
     TORCH_CUDA_ARCH_LIST="6.0;7.0;7.5;8.0;8.6" \
-    NVCC_APPEND_FLAGS="-Xcompiler -march=x86-64 -Xcompiler -mtune=generic"
+    NVCC_APPEND_FLAGS="-Xcompiler -march=x86-64 -Xcompiler -mtune=generic -Xcompiler -mcx16 -Xcompiler -msahf -Xcompiler -mpopcnt -Xcompiler -msse3 -Xcompiler -msse4.1 -Xcompiler -msse4.2 -Xcompiler -mssse3"
+FROM ops-build AS build-mmcv-full
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
-    --mount=type=bind,from=sources,target=/mnt/sources \
+    --mount=type=bind,from=sources,source=mmcv-full,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
     /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
 
+FROM scratch AS op-mmcv-full
+COPY --from=build-mmcv-full /wheels /
+
 FROM scratch AS ops
-COPY --from=ops-build /wheels /
+COPY --from=op-mmcv-full / /
 
 # ---- evaluator: Python alone, so no compiler is needed ----
 FROM torch AS evaluator-build
@@ -105,6 +104,15 @@ RUN --network=none \
 
 FROM scratch AS evaluator-wheel
 COPY --from=evaluator-build /wheels /
+
+# ---- wheels: every other distribution ----
+FROM torch AS wheels
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=runtime,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 # ---- packages: all but the evaluator, which changes most often and so comes last ----
 FROM wheels AS packages
@@ -121,7 +129,7 @@ LABEL org.opencontainers.image.title="BEVFormer cu111" \
       org.opencontainers.image.documentation="docs/images/bevformer.md" \
       org.opencontainers.image.version="cu111" \
       cellar.cell="cu111" \
-      cellar.isa="x86-64" \
+      cellar.isa="x86-64-v2" \
       cellar.gpu="6.0;7.0;7.5;8.0;8.6"
 WORKDIR /data
 

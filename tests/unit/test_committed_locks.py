@@ -14,6 +14,7 @@ from builder.domain.leaks import leaks
 from builder.domain.lock_files import DOCUMENTS, dump
 from builder.domain.lockfile import Lock
 from builder.domain.matrix import Cell, DebianBase
+from builder.domain.tables import IsaFloor
 from tests.unit.lock_examples import IMAGES, MATRIX
 
 ASSEMBLED = [cell for cell in MATRIX.cells if isinstance(cell.base, DebianBase)]
@@ -55,6 +56,15 @@ def test_the_evaluator_finds_all_that_it_asks_for(cell: Cell) -> None:
             version = locked.get(canonicalize_name(asked.name))
             assert version is not None, line
             assert asked.specifier.contains(version, prereleases=True), line
+
+
+@pytest.mark.parametrize("floor", MATRIX.tables.isa_floors, ids=str)
+def test_what_keeps_a_cell_from_lower_levels_is_in_its_lock(floor: IsaFloor) -> None:
+    for name in floor.cells:
+        locked = {one.sha256: one for one in lock_of(MATRIX.cell(name)).artifacts()}
+        held = locked.get(floor.sha256)
+        assert held is not None, f"{name} holds another {floor.distribution}: audit that one anew"
+        assert (held.name, held.version) == (floor.distribution, str(floor.version))
 
 
 @pytest.mark.parametrize("cell", ASSEMBLED, ids=lambda cell: cell.id)

@@ -19,7 +19,7 @@ def test_every_cell_has_a_golden_file_and_none_is_left_over() -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_dockerfile_is_golden(cell: str) -> None:
-    matrix = building._matrix("bevformer")
+    matrix = building.matrix("bevformer")
     text = building.dockerfile(building.recipe(plain(matrix, cell)))
     assert text == (GOLDEN / f"{cell}.Dockerfile").read_text()
 

@@ -89,7 +89,7 @@ def test_an_op_wheel_that_differs_is_not_reproduced(tmp_path: Path) -> None:
 
 def expected(digest: str, layer: str, key: str = "") -> ExpectedImage:
     return ExpectedImage(
-        isa="x86-64",
+        isa="x86-64-v2",
         target="runtime",
         key=key or key_of(fakes.order(), fakes.tools(Path())),
         digest=f"sha256:{fakes.sha(digest)}",

@@ -4,16 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from builder.commands.build import build
 from builder.commands.verify import Inspection, Tools, verify
 from builder.domain.artifact import ArtifactKind
 from builder.domain.audit.judge import LevelJudgement
+from builder.domain.audit.program import Label
 from builder.domain.audit.report import FileAudit, ImageAudit
-from builder.domain.audit.verdicts import AuditVerdict
+from builder.domain.audit.verdicts import AuditVerdict, Finding, Signal
 from builder.domain.evidence import Check, Level, Outcome
 from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock, Unlocked
+from builder.domain.tables import IsaFloor
 from builder.errors import UsageError
 from tests.unit.commands import fakes
 
@@ -74,7 +77,7 @@ def test_evidence(lock: Lock, detail: str, level: Level | None, tmp_path: Path) 
     assert (evidence.digest, evidence.size) == (built.image.digest, 7)
     assert evidence.key == "key of cellar/bevformer:cpu"
     assert [check.name for check in evidence.checks[1:]] == [
-        "the compiled ops hold to x86-64",
+        "the compiled ops hold to x86-64-v2",
         "nothing fails on CPUs of x86-64-v2",
         "imports",
     ]
@@ -95,9 +98,9 @@ def test_evidence(lock: Lock, detail: str, level: Level | None, tmp_path: Path) 
             id="a-wheel-needs-v3",
         ),
         pytest.param({"wheel_v2": AuditVerdict.SUSPECT}, Level.L1, "x86-64", id="a-wheel-suspect"),
-        pytest.param({"ops_v1": AuditVerdict.SUSPECT}, None, "x86-64", id="the-ops-suspect"),
-        pytest.param({"ops_v1": AuditVerdict.POINTER}, Level.L1, "x86-64", id="the-ops-by-table"),
-        pytest.param({"ops_v1": AuditVerdict.INIT_FAIL}, None, "x86-64-v2", id="the-ops-need-more"),
+        pytest.param({"ops_v2": AuditVerdict.SUSPECT}, None, "x86-64", id="the-ops-suspect"),
+        pytest.param({"ops_v2": AuditVerdict.POINTER}, Level.L1, "x86-64", id="the-ops-by-table"),
+        pytest.param({"ops_v2": AuditVerdict.INIT_FAIL}, None, "x86-64", id="the-ops-need-more"),
     ],
 )
 def test_the_audit_keeps_the_lowest_level(
@@ -107,6 +110,56 @@ def test_the_audit_keeps_the_lowest_level(
     build(fakes.order(), fakes.tools(tmp_path, engine=engine))
     evidence = verify(fakes.order(), tools(engine, audited(**verdicts)))
     assert (evidence.level, evidence.runs_from) == (level, runs_from)
+
+
+FLOOR = IsaFloor(
+    distribution="cv2",
+    version=Version("1"),
+    sha256="0" * 64,
+    level=IsaLevel.V2,
+    file="lib/cv2.so",
+    build_id="b1",
+    function="0x10",
+    instruction="movddup %xmm1,%xmm0",
+    needs="sse3",
+    cells=("cpu",),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        pytest.param({}, "1 wheels", id="as-it-says"),
+        pytest.param({"build_id": "b2"}, "not so: ", id="another-file"),
+        pytest.param({"file": "lib/other.so"}, "not so: ", id="elsewhere"),
+        pytest.param({"function": "0x20"}, "not so: ", id="another-function"),
+        pytest.param({"instruction": "movddup %xmm2,%xmm0"}, "not so: ", id="another-instruction"),
+        pytest.param({"needs": "sse4_1"}, "not so: ", id="another-feature"),
+        pytest.param({"level": IsaLevel.V3}, "not so: ", id="another-level"),
+    ],
+)
+def test_what_the_matrix_says_of_wheels_is_held_against_the_audit(
+    change: dict[str, object], detail: str, tmp_path: Path
+) -> None:
+    finding = Finding(
+        verdict=AuditVerdict.INIT_FAIL,
+        signal=Signal.STARTS,
+        function=Label(symbol="", unit="", address=16),
+        needs=("sse3",),
+        instruction="movddup %xmm1,%xmm0",
+        address=17,
+    )
+    audit = audited()
+    wheel = audit.files[1]
+    levels = (replace(wheel.levels[0], findings=(finding,)), *wheel.levels[1:])
+    audit = replace(audit, files=(audit.files[0], replace(wheel, build_id="b1", levels=levels)))
+    floor = replace(FLOOR, **change)  # type: ignore[arg-type]
+    engine = fakes.FakeEngine()
+    build(fakes.order(), fakes.tools(tmp_path, engine=engine))
+    found = Inspection(size=7, audit=audit, floors=(floor,))
+    evidence = verify(fakes.order(), replace(tools(engine), inspect=lambda _: found))
+    assert evidence.checks[3].detail.startswith(detail)
+    assert evidence.level is (Level.L1 if detail == "1 wheels" else None)
 
 
 def test_an_image_without_ops_fails(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_ptx_of_a_toolkit_without_a_windows_driver_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("cell", "asked", "given", "sentence"),
     [
-        pytest.param("cpu", None, IsaLevel.V1, "", id="default-level"),
+        pytest.param("cpu", None, IsaLevel.V2, "", id="default-level"),
         pytest.param("cpu", IsaLevel.V3, IsaLevel.V3, "", id="same"),
         pytest.param(
             "cpu",

@@ -120,6 +120,14 @@ def test_a_lower_level_can_be_built() -> None:
     ]
 
 
+def test_no_level_below_the_cells_own_is_built() -> None:
+    old = replace(host(), isa=IsaLevel.V1)
+    found = diagnose(MATRIX.cell("cpu"), old, ROOMY, MATRIX)
+    assert [(each.code, each.remedy) for each in found.findings] == [
+        ("cpu-level", "take another host: no cell runs here")
+    ]
+
+
 def test_ptx_has_a_driver_of_its_own() -> None:
     ptx = ComputeCapability(9, 0)
     cell = replace(MATRIX.cell("cu124"), ptx=ptx)

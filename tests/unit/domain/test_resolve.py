@@ -103,9 +103,9 @@ def host(gpus: str = "", driver: str = "", isa: IsaLevel = IsaLevel.V4) -> Host:
             id="cell-cuda-and-isa",
         ),
         pytest.param(
-            request(isa="x86-64-v2"),
+            request(isa="x86-64-v3"),
             host(),
-            "cpu-x86-64-v2",
+            "cpu-x86-64-v3",
             "",
             "this host has no NVIDIA GPU",
             (),
@@ -259,6 +259,41 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
             "no GPU has compute capability 8.5; did you mean 8.9?",
             KNOWN,
             id="no-such-gpu",
+        ),
+        pytest.param(
+            request("cpu", isa="x86-64"),
+            host(),
+            UsageError,
+            "cell cpu is built for x86-64-v2 or later, not for x86-64: opencv-python-headless"
+            " 4.11.0.86 needs sse3 as soon as it is loaded"
+            " (cv2/cv2.abi3.so, 0x873060: movddup %xmm1,%xmm0)",
+            "ISA=x86-64-v2 is the lowest for it",
+            id="level-below-a-wheel",
+        ),
+        pytest.param(
+            request("cu111", isa="x86-64"),
+            host(),
+            UsageError,
+            "cell cu111 is built for x86-64-v2 or later, not for x86-64:"
+            " nobody has audited its wheels below that",
+            "ISA=x86-64-v2 is the lowest for it",
+            id="level-below-what-was-audited",
+        ),
+        pytest.param(
+            request(),
+            host(isa=IsaLevel.V1),
+            HostError,
+            "cpu: the image is built for x86-64-v2 and this CPU has x86-64; no cell runs here",
+            "CELL=cpu builds it for another host",
+            id="old-cpu",
+        ),
+        pytest.param(
+            request(),
+            host("8.6", "580.65.06", isa=IsaLevel.V1),
+            HostError,
+            "cu130: the image is built for x86-64-v2 and this CPU has x86-64; no cell runs here",
+            "CELL=cpu builds it for another host",
+            id="old-cpu-with-gpu",
         ),
         pytest.param(
             request(),
