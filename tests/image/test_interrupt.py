@@ -1,4 +1,4 @@
-"""Ctrl-C while a step runs: the build ends at once, and nothing of it is left behind."""
+"""Ctrl-C while a step or a test runs: it ends at once, and nothing of it is left behind."""
 
 import os
 import signal
@@ -72,11 +72,10 @@ def _left(engine: Engine) -> Mapping[str, str]:
     return {"containers": process.run(containers[engine.name]), "mounts": "\n".join(mounts)}
 
 
-@pytest.mark.parametrize(
-    ("signalled", "how"),
-    _CALLS,
-    ids=["cellar", "terminal", "kill"],
-)
+each_way = pytest.mark.parametrize(("signalled", "how"), _CALLS, ids=["cellar", "terminal", "kill"])
+
+
+@each_way
 def test_ctrl_c_leaves_nothing(
     signalled: Callable[[int, int], None],
     how: signal.Signals,
@@ -97,3 +96,20 @@ def test_ctrl_c_leaves_nothing(
     assert _wait(lambda: not _sleeping(seconds), 30), "the step still runs"
     assert _left(engine) == before
     assert not (tmp_path / "files").exists() or not list((tmp_path / "files").iterdir())
+
+
+@pytest.mark.parametrize(("signalled", "how"), _CALLS[1:], ids=["terminal", "kill"])
+def test_ctrl_c_ends_a_verification(
+    signalled: Callable[[int, int], None], how: signal.Signals, engine: Engine
+) -> None:
+    if engine.find("cellar/bevformer:cpu") is None:
+        pytest.skip("cellar/bevformer:cpu is not built: `make image CELL=cpu` first")
+    before = _left(engine)
+    argv = [sys.executable, "-m", "builder", "verify", "--cell", "cpu", "--engine", engine.name]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert _wait(lambda: _left(engine) != before, 120), "no container was started"
+        signalled(child.pid, how)
+        _, words = child.communicate(timeout=60)
+    assert child.returncode == 130, words
+    assert words.splitlines()[-1] == "interrupted; the same command continues where it stopped"
+    assert _left(engine) == before
