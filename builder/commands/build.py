@@ -129,9 +129,9 @@ def build(order: Order, tools: Tools) -> Built:
         )
         wheels = {} if order.compile else _kept(keys, tools.store)
         lacking = {source: key for source, key in keys.items() if source not in wheels}
-        for source, key in lacking.items():
+        for source, op in lacking.items():
             wheel = _compile(source, request, tools)
-            wheels[source] = wheel if order.compile else tools.store.add_op_wheel(key, wheel)
+            wheels[source] = wheel if order.compile else tools.store.add_op_wheel(op, wheel)
         ops = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
         request = replace(request, contexts={**contexts, "ops": ops})
         image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)
