@@ -243,6 +243,11 @@ USAGE = [
     ([], "say what to evaluate"),
     (["--synthetic", "--data", "x"], "say what to evaluate"),
     (["--synthetic", "--model", "upstream"], "this image does not hold the authors' code"),
+    (["--synthetic", "--model", "upstream", "--gpus", "2"], "--model upstream goes frame by frame"),
+    (
+        ["--synthetic", "--model", "upstream", "--batch", "2"],
+        "--model upstream goes frame by frame",
+    ),
     (["--synthetic", "--seed", "1", "--ground-truth"], "exclude each other"),
     (["--data", "x"], "say which weights"),
     (["--synthetic", "--gpus", "0"], "must be at least 1"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from bevformer_eval import distributed
+from bevformer_eval.data.nuscenes import Dataset
 from bevformer_eval.data.source import Source
 from bevformer_eval.errors import UsageError
 from bevformer_eval.output import say
@@ -54,6 +55,10 @@ def choose(args: argparse.Namespace, place: distributed.Place) -> Choice:
         return Choice({"kind": "ground truth"}, "cpu")
     from bevformer_eval.device import choose_device
 
+    if args.model == "upstream":
+        from bevformer_eval.upstream import code
+
+        code.require()
     device = choose_device(args.device, place.local_rank, tf32=args.tf32)
     if args.gpus > 1 and device != "cpu":
         distributed.check_gpus(args.gpus)
@@ -64,7 +69,7 @@ def choose(args: argparse.Namespace, place: distributed.Place) -> Choice:
             "--check-golden",
             "leave --precision out",
         )
-    identity: Dict[str, object] = {"kind": "native"}
+    identity: Dict[str, object] = {"kind": args.model}
     state = _weights(args, identity)
     identity["arithmetic"] = arithmetic(device, args.precision if batch else "float32", args.tf32)
     return Choice(identity, device, state, batch)
@@ -94,11 +99,14 @@ def _batch(args: argparse.Namespace, device: str) -> int:
     """Return how many scenes go side by side at most; 0 where the plain model goes frame by frame.
 
     Batches need a GPU and CUDA graphs, which torch has from 1.10 on. `--check-golden` looks at the
-    raw outputs of each frame, and `--batch 1 --precision float32` asks for the plain model.
+    raw outputs of each frame, and `--batch 1 --precision float32` asks for the plain model; the
+    authors' model goes frame by frame.
     """
     import torch
 
-    if device == "cpu" or not hasattr(torch.cuda, "CUDAGraph") or args.check_golden:
+    if args.model == "upstream" or device == "cpu":
+        return 0
+    if not hasattr(torch.cuda, "CUDAGraph") or args.check_golden:
         return 0
     if args.batch is None:
         return _default_batch()
@@ -123,10 +131,12 @@ class Chosen:
 
 
 def predictor(
-    choice: Choice, args: argparse.Namespace, source: Source, observer: Optional[Observer] = None
+    choice: Choice, args: argparse.Namespace, dataset: Dataset, observer: Optional[Observer] = None
 ) -> Chosen:
     """Return the predictor with the chosen weights, ready to start; not for the ground truth."""
-    workers = args.workers or default_workers(args.gpus)
+    workers, source = args.workers or default_workers(args.gpus), dataset.source
+    if args.model == "upstream":
+        return _upstream(choice, args, dataset, observer)
     if choice.batch:
         return _fast(choice, args, source, workers)
     from bevformer_eval.model import BEVFormerTiny
@@ -137,6 +147,21 @@ def predictor(
         module = module.eval().to(choice.device)
     plain = NativePredictor(module, choice.device, source, workers=workers, observer=observer)
     return Chosen(plain, arithmetic(choice.device, "float32", args.tf32))
+
+
+def _upstream(
+    choice: Choice, args: argparse.Namespace, dataset: Dataset, observer: Optional[Observer]
+) -> Chosen:
+    """Return the authors' model over the authors' dataset."""
+    from bevformer_eval.upstream import code
+    from bevformer_eval.upstream.predictor import Model, UpstreamPredictor
+
+    assert choice.state is not None  # noqa: S101 - the caller serves the ground truth
+    settings = code.config()
+    with gpu_errors():
+        model = Model(code.build_model(settings, choice.state, choice.device), choice.device)
+    authors = UpstreamPredictor(model, settings, dataset, args.work_dir, observer)
+    return Chosen(authors, arithmetic(choice.device, "float32", args.tf32))
 
 
 def _fast(choice: Choice, args: argparse.Namespace, source: Source, workers: int) -> Chosen:

@@ -134,7 +134,7 @@ def _choose_predictor(session: Session) -> Chosen:
     if session.args.ground_truth:
         return Chosen(GroundTruthPredictor(GroundTruth(session.devkit)))
     observer = session.golden.observe if session.golden else None
-    return predictor(session.choice, session.args, session.dataset.source, observer)
+    return predictor(session.choice, session.args, session.dataset, observer)
 
 
 def _samples(scenes: List[nuscenes.Scene]) -> int:
@@ -248,9 +248,6 @@ def _speed(timings: Dict[str, Any]) -> str:
 def _check_options(args: argparse.Namespace) -> None:
     if args.synthetic == bool(args.data):
         raise UsageError("say what to evaluate: --synthetic, or --data DIR (or its tars)")
-    if args.model == "upstream":
-        hint = "use --model native, or an image that has it"
-        raise UsageError("this image does not hold the authors' code (--model upstream)", hint)
     given = [args.checkpoint is not None, args.seed is not None, args.ground_truth]
     if sum(given) > 1:
         raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
@@ -258,6 +255,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UsageError("say which weights: --checkpoint PTH, or --seed N for seeded ones")
     if any(count is not None and count < 1 for count in (args.gpus, args.batch, args.workers)):
         raise UsageError("--gpus, --batch and --workers must be at least 1")
+    if args.model == "upstream" and (args.gpus > 1 or args.batch not in (None, 1)):
+        raise UsageError("--model upstream goes frame by frame, in one process on one device")
     if args.gpus > 1 and ":" in args.device:
         raise UsageError(
             f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one",

@@ -1,0 +1,113 @@
+"""Upstream's model over upstream's dataset and test pipeline, one frame at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from bevformer_eval.data import Sample
+from bevformer_eval.data.nuscenes import Dataset, Scene
+from bevformer_eval.output import storage_errors
+from bevformer_eval.predict import Advance, Observer, SceneResult, gpu_errors
+from bevformer_eval.results import Boxes
+from bevformer_eval.upstream import code
+from bevformer_eval.upstream.images import Images
+from bevformer_eval.upstream.infos import write_infos
+
+
+class Frame(NamedTuple):
+    """What upstream's model returns for a frame, and what it was fed."""
+
+    boxes: Boxes
+    output: Any  # the native model's Output: the last decoder layer's objects, and the BEV
+    can_bus: np.ndarray  # (18,) before forward_test takes differences
+    lidar2img: np.ndarray  # (6, 4, 4)
+
+
+class Model:
+    """Upstream's BEVFormer-tiny, called with what upstream's pipeline gives."""
+
+    def __init__(self, module: Any, device: str) -> None:  # noqa: ANN401
+        from mmcv.parallel import collate, scatter
+
+        self._module, self._collate, self._scatter = module, collate, scatter
+        # mmcv's scatter takes -1 for the CPU.
+        self._place = int(device.partition(":")[2] or 0) if device.startswith("cuda") else -1
+        self._raw: Dict[str, Any] = {}
+        module.pts_bbox_head.register_forward_hook(
+            lambda _module, _inputs, output: self._raw.update(output)
+        )
+
+    def __call__(self, item: Any) -> Frame:  # noqa: ANN401 - what a test pipeline gives
+        """Detect the objects of one sample; the temporal state is upstream's own."""
+        import torch
+
+        meta = item["img_metas"][0].data
+        can_bus = meta["can_bus"].copy()
+        with gpu_errors(), torch.no_grad(), code.quiet():
+            batch = self._scatter(self._collate([item], samples_per_gpu=1), [self._place])[0]
+            found = self._module(return_loss=False, rescale=True, **batch)[0]["pts_bbox"]
+        boxes = Boxes(
+            found["boxes_3d"].tensor.cpu().numpy(),
+            found["scores_3d"].cpu().numpy(),
+            found["labels_3d"].cpu().numpy(),
+        )
+        return Frame(boxes, self._output(), can_bus, np.stack(meta["lidar2img"]))
+
+    def _output(self) -> Any:  # noqa: ANN401
+        from bevformer_eval.model import Output
+
+        return Output(
+            self._raw["all_cls_scores"][-1],
+            self._raw["all_bbox_preds"][-1],
+            self._raw["bev_embed"].permute(1, 0, 2),
+        )
+
+
+class UpstreamPredictor:
+    """Evaluates scenes as upstream's test loop does, in one process and without a launcher."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: Any,  # noqa: ANN401 - mmcv.Config
+        dataset: Dataset,
+        work_dir: Path,
+        observer: Optional[Observer] = None,
+    ) -> None:
+        self._model, self._observer = model, observer
+        self._images = Images(dataset.source)
+        infos = work_dir / "cache" / "upstream_infos.pkl"
+        with storage_errors(infos):
+            infos.parent.mkdir(parents=True, exist_ok=True)
+        write_infos(dataset, self._images.place, infos)
+        self._dataset = code.build_dataset(settings, dataset.source.name, infos)
+        order = (info["token"] for info in self._dataset.data_infos)
+        self._index = {token: index for index, token in enumerate(order)}
+
+    def predict(self, scenes: Sequence[Scene], advance: Advance) -> Iterator[SceneResult]:
+        """Yield the detections of each scene."""
+        for scene in scenes:
+            result = SceneResult(scene, [])
+            for sample in scene.samples:
+                frame = self._frame(sample, result)
+                result.boxes.append(frame.boxes)
+                if self._observer is not None:
+                    fed = replace(sample, can_bus=frame.can_bus, lidar2img=frame.lidar2img)
+                    self._observer(fed, frame.output, frame.boxes)
+                advance()
+            yield result
+
+    def _frame(self, sample: Sample, result: SceneResult) -> Frame:
+        start = time.perf_counter()
+        with self._images.ready(sample), code.quiet():
+            item = self._dataset[self._index[sample.token]]
+        middle = time.perf_counter()
+        frame = self._model(item)  # its boxes are on the CPU: the GPU has finished
+        result.seconds["load"] += middle - start
+        result.seconds["forward"] += time.perf_counter() - middle
+        return frame
