@@ -18,7 +18,7 @@ from builder.cli.build import add_engine_option
 from builder.commands.build import Order
 from builder.commands.verify import Inspection, Tools, verify
 from builder.domain.engine import Engine
-from builder.domain.evidence import Evidence, Outcome, document
+from builder.domain.evidence import Evidence, Outcome, Recorded, document
 from builder.domain.image import ImageRef
 from builder.errors import VerificationError
 
@@ -31,13 +31,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     selection.add_cell_options(parser)
     add_engine_option(parser)
     parser.add_argument("--target", choices=("runtime", "devel"), default="runtime")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="what the tests found on another machine (pytest tests/image --bundle --results)",
+    )
     parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Verify, print the table, and write the evidence; 8 where a check failed."""
     order = building.order(selection.select(args), target=args.target)
-    evidence = verified(order, building.engine(args.engine))
+    recorded = image_tests.read_results(args.results) if args.results else None
+    evidence = verified(order, building.engine(args.engine), recorded)
     if args.json:
         json.dump(document(evidence), sys.stdout, indent=1)
         print()  # noqa: T201 - stdout is this verb's data
@@ -47,8 +53,8 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def verified(order: Order, engine: Engine) -> Evidence:
-    """Verify the image of `order` and write its evidence."""
+def verified(order: Order, engine: Engine, recorded: Recorded | None = None) -> Evidence:
+    """Verify the image of `order`, or take what is `recorded`, and write its evidence."""
     root, progress = wiring.root(), wiring.progress()
     options = ["--engine", engine.name, "--target", order.target, *_selected(order)]
     tools = Tools(
@@ -56,9 +62,11 @@ def verified(order: Order, engine: Engine) -> Evidence:
         tests=partial(image_tests.run_tests, root, options, progress),
         inspect=partial(_inspect, engine, order),
         key=partial(_key_of, order, engine),
+        recorded=recorded,
     )
     evidence = verify(order, tools)
-    evidence_files.write(document(evidence), building.evidence_path(order, engine.name))
+    where = "elsewhere" if recorded else engine.name
+    evidence_files.write(document(evidence), building.evidence_path(order, where))
     return evidence
 
 

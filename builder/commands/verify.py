@@ -8,7 +8,7 @@ from builder.commands.build import Order
 from builder.domain.audit.report import FileAudit, ImageAudit
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.engine import Engine
-from builder.domain.evidence import Check, Evidence, Level, Outcome
+from builder.domain.evidence import Check, Evidence, Level, Outcome, Recorded
 from builder.domain.image import ImageRef
 from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock
@@ -35,7 +35,8 @@ class Inspection:
 class Tools:
     """What a verification works with.
 
-    `tests` runs the tests of tests/image; `key` gives the inputs that an image was built from,
+    `tests` runs the tests of tests/image; `recorded` holds what they found on another machine, in
+    which case they are not run here; `key` gives the inputs that an image was built from,
     empty where they are not known.
     """
 
@@ -43,6 +44,7 @@ class Tools:
     tests: Callable[[], Sequence[Check]]
     inspect: Callable[[ImageRef], Inspection]
     key: Callable[[ImageRef], str]
+    recorded: Recorded | None = None
 
 
 def verify(order: Order, tools: Tools) -> Evidence:
@@ -51,6 +53,9 @@ def verify(order: Order, tools: Tools) -> Evidence:
     if image is None:
         message = f"{tools.engine.name} has no image {order.tag}"
         raise UsageError(message, hint=f"`cellar build --cell {order.recipe.cell.id}` makes it")
+    if tools.recorded and tools.recorded.digest != image.digest:
+        message = f"the results are of {tools.recorded.digest}, and {order.tag} is {image.digest}"
+        raise UsageError(message, hint="test the image that is verified")
     inspection = tools.inspect(image)
     selection = order.recipe.selection
     lowest = inspection.audit.lowest
@@ -63,9 +68,9 @@ def verify(order: Order, tools: Tools) -> Evidence:
         cell=selection.cell.id,
         isa=str(selection.isa),
         runs_from=str(lowest) if lowest else "unknown",
-        engine=tools.engine.version(),
-        device="cpu",
-        checks=(*checks, *tools.tests()),
+        engine=tools.recorded.engine if tools.recorded else tools.engine.version(),
+        device=tools.recorded.device if tools.recorded else "cpu",
+        checks=(*checks, *(tools.recorded.checks if tools.recorded else tools.tests())),
     )
 
 
@@ -125,13 +130,15 @@ def _audit_check(
 
 
 def _lock_is_complete(lock: Lock) -> Check:
+    """Pass where all that the image holds has a confirmed hash; what it lacks it never claims."""
     quoted = [artifact.filename for artifact in lock.artifacts() if artifact.quoted]
-    gaps = [f"{one.name} has no hash" for one in lock.unlocked]
-    gaps += [f"{name} is only quoted" for name in quoted]
+    faults = [f"{one.name} has no hash" for one in lock.gaps]
+    faults += [f"{name} is only quoted" for name in quoted]
+    absent = [f"without {one.name} {one.version}" for one in lock.absent]
     return Check(
         name="every input is locked by a confirmed hash",
         level=Level.L0,
-        outcome=Outcome.FAILED if gaps else Outcome.PASSED,
+        outcome=Outcome.FAILED if faults else Outcome.PASSED,
         seconds=0.0,
-        detail="; ".join(gaps) or f"{len(lock.artifacts())} inputs",
+        detail="; ".join(faults) or ", ".join([f"{len(lock.artifacts())} inputs", *absent]),
     )

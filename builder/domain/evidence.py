@@ -39,6 +39,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Checks that were made on another machine: of which image, by what, on which device."""
+
+    digest: str
+    engine: str
+    device: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A verification: of which image, with what, on which device, and its checks."""
 

@@ -1,7 +1,9 @@
 """Tests of a built image: `cellar verify` runs them, and so does pytest by hand.
 
     pytest tests/image --cell cpu [--isa LEVEL --gpu X.Y --engine buildah --target devel]
+    pytest tests/image --cell cu130 --bundle FOLDER --driver /usr/lib/x86_64-linux-gnu
 
+The second tests an image that was laid out as files (bundle.py), on a machine without an engine.
 Each test belongs to a level of verification by its `level` mark; what it saw goes into the evidence
 through `record_property("seen", ...)`.
 """
@@ -17,6 +19,7 @@ from testinfra.backend.base import BaseBackend, CommandResult
 
 from builder.adapters import process
 from builder.adapters.engines import oci
+from builder.adapters.engines.buildah_engine import BuildahEngine
 from builder.adapters.engines.docker_engine import DockerEngine
 from builder.cli import building, selection
 from builder.commands.build import Order
@@ -25,8 +28,13 @@ from builder.domain.engine import Engine, RunOptions
 from builder.domain.image import ImageRef
 from builder.domain.lockfile import Lock
 
+from .bundle import Bundle, BundleBackend
+
 Run = Callable[..., str]
 Record = Callable[[str, object], None]
+
+_WHICH = "import torch as t; print(t.cuda.get_device_name() if t.cuda.is_available() else 'cpu')"
+_DEVICE = ("python", "-c", _WHICH)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", default="", help=f"as in `cellar build --{name}`")
     group.addoption("--engine", default="docker", choices=building.ENGINES)
     group.addoption("--target", default="runtime", choices=("runtime", "devel"))
+    group.addoption("--bundle", type=Path, help="test the image in this folder, with no engine")
+    group.addoption("--driver", type=Path, help="with --bundle: the NVIDIA driver's libraries")
     group.addoption("--results", type=Path, help="write one JSON line for each test")
 
 
@@ -92,7 +102,10 @@ def lock(order: Order) -> Lock:
 
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return building.engine(request.config.getoption("--engine"))
+    option = request.config.getoption
+    if option("--bundle"):
+        return Bundle(option("--bundle").resolve(), option("--driver"))
+    return building.engine(option("--engine"))
 
 
 @pytest.fixture(scope="session")
@@ -121,16 +134,28 @@ def run(engine: Engine, image: ImageRef) -> Run:
     return run
 
 
+@pytest.fixture(scope="session", autouse=True)
+def head(request: pytest.FixtureRequest, engine: Engine, image: ImageRef, run: Run) -> None:
+    """Say in the results of a bundle which image ran, and on what."""
+    results = request.config.getoption("--results")
+    if results is not None and isinstance(engine, Bundle):
+        row = {"digest": image.digest, "engine": engine.version(), "device": run(*_DEVICE).strip()}
+        with results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
 @pytest.fixture(scope="session")
 def read_only(engine: Engine) -> bool:
     """Say whether the engine starts containers with a read-only root; buildah does not."""
-    return isinstance(engine, DockerEngine)
+    return not isinstance(engine, BuildahEngine)
 
 
 @pytest.fixture(scope="session")
 def host(engine: Engine, image: ImageRef) -> Iterator[testinfra.host.Host]:
     """Testinfra's view of one container of the image, which lives as long as the session."""
-    if isinstance(engine, DockerEngine):
+    if isinstance(engine, Bundle):
+        yield testinfra.host.Host(BundleBackend(engine))
+    elif isinstance(engine, DockerEngine):
         with engine.lasting(image) as name:
             yield testinfra.get_host(f"docker://root@{name}")
     else:

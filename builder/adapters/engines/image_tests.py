@@ -3,13 +3,14 @@
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from builder.adapters import process
-from builder.domain.evidence import Check, Level, Outcome
+from builder.domain.evidence import Check, Level, Outcome, Recorded
 from builder.domain.progress import Progress, Task
-from builder.errors import VerificationError
+from builder.errors import DataError, VerificationError
 
 _STARTED = "tests/image/"
 
@@ -33,7 +34,23 @@ def run_tests(root: Path, options: Sequence[str], progress: Progress) -> tuple[C
                 raise VerificationError(message, hint=error.hint) from error
         finally:
             task.finish()
-        return tuple(_check(line) for line in results.read_text().splitlines())
+        return tuple(_check(json.loads(line)) for line in results.read_text().splitlines())
+
+
+def read_results(path: Path) -> Recorded:
+    """Read what the tests of a bundle have found; a file that is none is a DataError."""
+    try:
+        head, *rows = (json.loads(line) for line in path.read_text().splitlines())
+        return Recorded(
+            digest=head["digest"],
+            engine=head["engine"],
+            device=head["device"],
+            checks=tuple(map(_check, rows)),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{path}: no results of a bundle's tests: {error}"
+        hint = f"`pytest tests/image --bundle FOLDER --results {path}` writes them"
+        raise DataError(message, hint=hint) from error
 
 
 def _tell(line: str, task: Task) -> None:
@@ -44,8 +61,7 @@ def _tell(line: str, task: Task) -> None:
             task.advance(1)
 
 
-def _check(line: str) -> Check:
-    row = json.loads(line)
+def _check(row: Mapping[str, Any]) -> Check:
     return Check(
         name=row["name"].removeprefix("test_").replace("_", " "),
         level=Level[row["level"]],

@@ -13,7 +13,7 @@ from builder.domain.audit.judge import LevelJudgement
 from builder.domain.audit.program import Label
 from builder.domain.audit.report import FileAudit, ImageAudit
 from builder.domain.audit.verdicts import AuditVerdict, Finding, Signal
-from builder.domain.evidence import Check, Level, Outcome
+from builder.domain.evidence import Check, Level, Outcome, Recorded
 from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock, Unlocked
 from builder.domain.tables import IsaFloor
@@ -45,7 +45,9 @@ def audited(**verdicts: AuditVerdict) -> ImageAudit:
 
 
 IMPORTS = Check(name="imports", level=Level.L1, outcome=Outcome.PASSED, seconds=1)
-GAP = Unlocked(kind=ArtifactKind.SOURCE, name="x", version="1", channel="git", reason="unreachable")
+GAP = Unlocked(kind=ArtifactKind.WHEEL, name="x", version="1", channel="git", reason="unreachable")
+SOURCE = replace(GAP, kind=ArtifactKind.SOURCE)
+ELSEWHERE = Recorded(digest="sha256:0", engine="chroot", device="NVIDIA H200", checks=(IMPORTS,))
 
 
 def tools(engine: fakes.FakeEngine, audit: ImageAudit | None = None) -> Tools:
@@ -62,6 +64,9 @@ def tools(engine: fakes.FakeEngine, audit: ImageAudit | None = None) -> Tools:
     [
         pytest.param(fakes.LOCK, "6 inputs", Level.L1, id="locked"),
         pytest.param(replace(fakes.LOCK, unlocked=(GAP,)), "x has no hash", None, id="unlocked"),
+        pytest.param(
+            replace(fakes.LOCK, unlocked=(SOURCE,)), "6 inputs, without x 1", Level.L1, id="absent"
+        ),
         pytest.param(
             replace(fakes.LOCK, sources=(replace(fakes.LOCK.sources[0], quoted=True),)),
             "mmcv-full-1.whl is only quoted",
@@ -172,3 +177,14 @@ def test_an_image_without_ops_fails(tmp_path: Path) -> None:
 def test_no_image_is_said() -> None:
     with pytest.raises(UsageError, match=r"^fake has no image cellar/bevformer:cpu$"):
         verify(fakes.order(), tools(fakes.FakeEngine()))
+
+
+def test_what_was_found_elsewhere_counts_for_its_image_only(tmp_path: Path) -> None:
+    engine = fakes.FakeEngine()
+    digest = build(fakes.order(), fakes.tools(tmp_path, engine=engine)).image.digest
+    own = replace(tools(engine), recorded=replace(ELSEWHERE, digest=digest))
+    evidence = verify(fakes.order(), own)
+    assert (evidence.device, evidence.engine, evidence.level) == ("NVIDIA H200", "chroot", Level.L1)
+    with pytest.raises(UsageError) as raised:
+        verify(fakes.order(), replace(own, recorded=ELSEWHERE))
+    assert str(raised.value) == f"the results are of sha256:0, and cellar/bevformer:cpu is {digest}"
