@@ -32,6 +32,7 @@ class Renderer:
         context["toolkit_in_wheels"] = recipe.toolkit_in_wheels
         context["compiler_environment"] = recipe.compiler_environment
         context["labels"] = recipe.labels
+        context["passport"] = recipe.passport
         context["isa"] = recipe.selection.isa
         context["arch_list"] = recipe.selection.arch_list
         return self.render("Dockerfile.j2", context)

@@ -1,5 +1,6 @@
 """What rendering, building and running images are made of."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from builder.domain.matrix import Matrix
 from builder.domain.recipe import Compiler, Recipe
 from builder.domain.recipe import recipe as decide
 from builder.domain.resolve import Selection
+from builder.domain.sealed import seal, sealed_text
 from builder.errors import UsageError
 
 ENGINES = ("docker", "buildah")
@@ -40,8 +42,10 @@ def recipe(selection: Selection) -> Recipe:
 
 def recipe_with(selection: Selection, lock: Lock | None) -> Recipe:
     """Decide what the Dockerfile of a selection is made of, from this lock."""
-    compiler = _compiler(matrix(selection.image), selection)
-    return decide(wiring.image(selection.image), selection, compiler, lock)
+    image, known = wiring.image(selection.image), matrix(selection.image)
+    compiler = _compiler(known, selection)
+    decided = decide(image, selection, compiler, lock)
+    return replace(decided, passport=sealed_text(seal(image, selection, known.tables, lock)))
 
 
 def engine(name: str) -> Engine:

@@ -7,13 +7,14 @@ version compatibility), yet compiles only PTX of toolkits that are not newer tha
 drivers run everything older; under WSL the Windows driver counts, and only from Pascal on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from builder.domain.gpu import CodeMode, ComputeCapability
+from builder.domain.gpu import CodeMode, ComputeCapability, DeviceCode
 from builder.domain.host import Gpu, Host
 from builder.domain.isa import IsaLevel
 from builder.domain.matrix import Cell, Matrix
+from builder.domain.tables import DriverFamily, DriverRelease
 from builder.domain.verdict import Verdict
 
 _FIRST_UNDER_WSL = ComputeCapability(6, 0)  # CUDA on WSL user guide: Pascal or later
@@ -53,12 +54,12 @@ class Compatibility:
 
 def judge(cell: Cell, host: Host, matrix: Matrix, *, isa: IsaLevel | None = None) -> Compatibility:
     """Say whether `cell`, built for the level `isa`, runs on `host`, and if not, why."""
-    reasons = [*_cpu_reasons(isa or cell.isa, host)]
+    reasons = [*cpu_reasons(isa or cell.isa, host)]
     if cell.cuda is None:
         return Compatibility(cell=cell, mode=CodeMode.NONE, reasons=tuple(reasons))
     mode = min((device_mode(cell, gpu, matrix) for gpu in host.gpus), default=CodeMode.NONE)
     reasons = [
-        *_gpu_reasons(cell, host, matrix),
+        *gpu_reasons(host, lambda gpu: device_reason(cell, gpu, matrix)),
         *_driver_reasons(cell, host, matrix, mode),
         *reasons,
     ]
@@ -75,19 +76,24 @@ def device_mode(cell: Cell, gpu: Gpu, matrix: Matrix) -> CodeMode:
 
 def device_reason(cell: Cell, gpu: Gpu, matrix: Matrix) -> Reason | None:
     """Say why a cell's device code does not run on a GPU; None when it does."""
-    if gpu.capability is None:
-        return Reason(
-            "gpu-unknown", f"the compute capability of {gpu.name} is unknown", Verdict.UNKNOWN
-        )
-    row = matrix.tables.architecture(gpu.capability)
+    row = matrix.tables.architecture(gpu.capability) if gpu.capability else None
     if row is not None and row.host != "x86-64":
         text = f"{row.name} {gpu.capability} ({row.gpus}) sits in {row.host} boards only"
         return Reason("gpu-board", text)
     torch = matrix.tables.torch_build(cell.torch).code
+    return code_reason(f"torch {cell.torch}", torch, cell.ops_code, gpu)
+
+
+def code_reason(name: str, torch: DeviceCode, ops: DeviceCode, gpu: Gpu) -> Reason | None:
+    """Say why the device code of a torch, called `name`, or of the ops does not run on a GPU."""
+    if gpu.capability is None:
+        return Reason(
+            "gpu-unknown", f"the compute capability of {gpu.name} is unknown", Verdict.UNKNOWN
+        )
     if torch.mode(gpu.capability) is CodeMode.NONE:
-        return Reason("gpu-arch", f"torch {cell.torch} has {torch}, nothing for {gpu}")
-    if cell.ops_code.mode(gpu.capability) is CodeMode.NONE:
-        return Reason("ops-arch", f"the ops have {cell.ops_code}, nothing for {gpu}")
+        return Reason("gpu-arch", f"{name} has {torch}, nothing for {gpu}")
+    if ops.mode(gpu.capability) is CodeMode.NONE:
+        return Reason("ops-arch", f"the ops have {ops}, nothing for {gpu}")
     return None
 
 
@@ -118,18 +124,20 @@ def explain(cell: Cell, host: Host, matrix: Matrix) -> str:
     return f"{cell.id}: {found.sentence}; {others} runs here"
 
 
-def _cpu_reasons(isa: IsaLevel, host: Host) -> Iterator[Reason]:
+def cpu_reasons(isa: IsaLevel, host: Host) -> Iterator[Reason]:
+    """Yield why a CPU cannot run what was built for a level."""
     if host.isa < isa:
         text = f"the image is built for {isa} and this CPU has {host.isa}"
         yield Reason("cpu-level", text)
 
 
-def _gpu_reasons(cell: Cell, host: Host, matrix: Matrix) -> Iterator[Reason]:
+def gpu_reasons(host: Host, why_not: Callable[[Gpu], Reason | None]) -> Iterator[Reason]:
+    """Yield why a host's GPUs cannot run the device code that `why_not` judges, each kind once."""
     if not host.gpus:
         seen = "an NVIDIA GPU that no driver serves" if host.idle_gpu else "no NVIDIA GPU"
         yield Reason("gpu-absent", f"this host has {seen}")
     for gpu in dict.fromkeys(host.gpus):
-        reason = device_reason(cell, gpu, matrix)
+        reason = why_not(gpu)
         if reason is not None:
             yield reason
         elif host.wsl and gpu.capability is not None and gpu.capability < _FIRST_UNDER_WSL:
@@ -137,30 +145,33 @@ def _gpu_reasons(cell: Cell, host: Host, matrix: Matrix) -> Iterator[Reason]:
 
 
 def _driver_reasons(cell: Cell, host: Host, matrix: Matrix, mode: CodeMode) -> Iterator[Reason]:
-    if cell.cuda is None or not host.gpus:
-        return
+    if cell.cuda is not None and host.gpus:
+        floors = matrix.tables.family(cell.cuda), matrix.tables.release(cell.cuda)
+        yield from driver_reasons(floors, host, mode)
+
+
+def driver_reasons(
+    floors: tuple[DriverFamily, DriverRelease], host: Host, mode: CodeMode
+) -> Iterator[Reason]:
+    """Yield why a driver does not serve a toolkit: too old for its major, or for its PTX."""
+    family, release = floors
     if host.driver is None:
         yield Reason("driver-unknown", "the driver's version is unknown", Verdict.UNKNOWN)
         return
     where = "Windows driver" if host.wsl else "driver"
-    floor = matrix.tables.family(cell.cuda).oldest(wsl=host.wsl)
+    floor = family.oldest(wsl=host.wsl)
     if host.driver < floor:
-        text = (
-            f"{where} {host.driver} is older than {floor}, the oldest for CUDA {cell.cuda.major}.x"
-        )
-        yield Reason("driver-old", text)
+        text = f"{where} {host.driver} is older than {floor}, the oldest for CUDA"
+        yield Reason("driver-old", f"{text} {family.cuda_major}.x")
     elif mode is CodeMode.JIT:
-        yield from _ptx_reasons(cell, host, matrix, where)
+        yield from _ptx_reasons(release, host, where)
 
 
-def _ptx_reasons(cell: Cell, host: Host, matrix: Matrix, where: str) -> Iterator[Reason]:
-    assert cell.cuda is not None and host.driver is not None  # noqa: S101, PT018 - checked above
-    oldest = matrix.tables.release(cell.cuda).oldest(wsl=host.wsl)
+def _ptx_reasons(release: DriverRelease, host: Host, where: str) -> Iterator[Reason]:
+    oldest = release.oldest(wsl=host.wsl)
     if oldest is None:
-        text = f"no table says which {where} compiles PTX of CUDA {cell.cuda}"
+        text = f"no table says which {where} compiles PTX of CUDA {release.cuda}"
         yield Reason("ptx-unknown", text, Verdict.UNKNOWN)
-    elif host.driver < oldest:
-        text = (
-            f"{where} {host.driver} is older than {oldest}, the oldest for PTX of CUDA {cell.cuda}"
-        )
-        yield Reason("ptx-driver", text)
+    elif host.driver is not None and host.driver < oldest:
+        text = f"{where} {host.driver} is older than {oldest}, the oldest for PTX of CUDA"
+        yield Reason("ptx-driver", f"{text} {release.cuda}")

@@ -38,6 +38,7 @@ class Recipe:
     environment: Mapping[str, str]  # of the image
     compiler_environment: Mapping[str, str]  # of the stage that compiles the ops
     labels: Mapping[str, str]
+    passport: str = ""  # what the image needs of its host, as JSON in one line
 
     @property
     def cell(self) -> Cell:

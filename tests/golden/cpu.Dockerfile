@@ -113,15 +113,23 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=ops,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+# What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
+ARG PASSPORT='{"base":"Debian bookworm","cell":"cpu","glibc":"2.36","gpu":null,"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.7.2"},"python":"3.11","schema":1,"torch":"2.13.0+cpu","variant":"cpu","without":[]}'
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
 LABEL org.opencontainers.image.title="BEVFormer cpu" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; BEVFormer-tiny on the CPU, from the package index and Debian alone" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
+      org.opencontainers.image.documentation="docs/images/bevformer.md" \
       org.opencontainers.image.version="cpu" \
       cellar.cell="cpu" \
       cellar.isa="x86-64-v2" \
-      cellar.gpu=""
+      cellar.gpu="" \
+      cellar.passport="$PASSPORT"
+
 WORKDIR /data
 
 # ---- runtime: what evaluates ----

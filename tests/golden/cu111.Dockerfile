@@ -122,15 +122,23 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=ops,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+# What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
+ARG PASSPORT='{"base":"nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04","cell":"cu111","glibc":"2.31","gpu":{"cuda":"11.1","driver":{"linux":"450.80.02","windows":"452.39"},"ops":{"cubins":["6.0","7.0","7.5","8.0","8.6"],"ptx":[]},"ptx_driver":{"linux":"455.23","windows":"456.38"},"torch":{"cubins":["3.7","5.0","6.0","7.0","7.5","8.0","8.6"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.4.0","mmdet":"2.14.0","mmsegmentation":"0.14.1","torchvision":"0.10.1+cu111"},"python":"3.8","schema":1,"torch":"1.9.1+cu111","variant":"cu111","without":["bevformer","detectron2","mmdet3d"]}'
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
 LABEL org.opencontainers.image.title="BEVFormer cu111" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; the versions that BEVFormer itself asks for" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
+      org.opencontainers.image.documentation="docs/images/bevformer.md" \
       org.opencontainers.image.version="cu111" \
       cellar.cell="cu111" \
       cellar.isa="x86-64-v2" \
-      cellar.gpu="6.0;7.0;7.5;8.0;8.6"
+      cellar.gpu="6.0;7.0;7.5;8.0;8.6" \
+      cellar.passport="$PASSPORT"
+
 WORKDIR /data
 
 # ---- runtime: what evaluates ----

@@ -117,15 +117,23 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=ops,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+# What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
+ARG PASSPORT='{"base":"nvidia/cuda:11.8.0-cudnn8-devel-ubuntu22.04","cell":"cu118","glibc":"2.35","gpu":{"cuda":"11.8","driver":{"linux":"450.80.02","windows":"452.39"},"ops":{"cubins":["6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]},"ptx_driver":{"linux":"520.61.05","windows":"520.06"},"torch":{"cubins":["3.7","5.0","6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.7.2","mmdet":"2.14.0","mmsegmentation":"0.14.1","torchvision":"0.15.2+cu118"},"python":"3.10","schema":1,"torch":"2.0.1+cu118","variant":"cu118","without":["bevformer","detectron2","mmdet3d"]}'
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
 LABEL org.opencontainers.image.title="BEVFormer cu118" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; the oldest stack that runs on Hopper" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
+      org.opencontainers.image.documentation="docs/images/bevformer.md" \
       org.opencontainers.image.version="cu118" \
       cellar.cell="cu118" \
       cellar.isa="x86-64-v2" \
-      cellar.gpu="6.0;7.0;7.5;8.0;8.6;9.0"
+      cellar.gpu="6.0;7.0;7.5;8.0;8.6;9.0" \
+      cellar.passport="$PASSPORT"
+
 WORKDIR /data
 
 # ---- runtime: what evaluates ----

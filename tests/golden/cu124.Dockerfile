@@ -140,15 +140,23 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=ops,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+# What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
+ARG PASSPORT='{"base":"Debian trixie","cell":"cu124","glibc":"2.41","gpu":{"cuda":"12.4","driver":{"linux":"525.60.13","windows":"527.41"},"ops":{"cubins":["7.0","7.5","8.0","8.6","9.0"],"ptx":[]},"ptx_driver":{"linux":"550.54.14","windows":"551.61"},"torch":{"cubins":["5.0","6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.7.2","mmdet":"2.14.0","mmsegmentation":"0.14.1","torchvision":"0.21.0"},"python":"3.13","schema":1,"torch":"2.6.0","variant":"cu124","without":["bevformer","detectron2","mmdet3d"]}'
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
 LABEL org.opencontainers.image.title="BEVFormer cu124" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; CUDA 12.4 from Debian itself, with the torch that the package index pairs with it" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
+      org.opencontainers.image.documentation="docs/images/bevformer.md" \
       org.opencontainers.image.version="cu124" \
       cellar.cell="cu124" \
       cellar.isa="x86-64-v2" \
-      cellar.gpu="7.0;7.5;8.0;8.6;9.0"
+      cellar.gpu="7.0;7.5;8.0;8.6;9.0" \
+      cellar.passport="$PASSPORT"
+
 WORKDIR /data
 
 # ---- runtime: what evaluates ----

@@ -138,15 +138,23 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=ops,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+
+# What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
+ARG PASSPORT='{"base":"Debian bookworm","cell":"cu130","glibc":"2.36","gpu":{"cuda":"13.0","driver":{"linux":"580.65.06","windows":"580"},"ops":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]},"ptx_driver":{"linux":"580.65.06","windows":null},"torch":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.7.2","mmdet":"2.14.0","mmsegmentation":"0.14.1","torchvision":"0.26.0"},"python":"3.11","schema":1,"torch":"2.11.0","variant":"cu130","without":["bevformer","detectron2","mmdet3d"]}'
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
 LABEL org.opencontainers.image.title="BEVFormer cu130" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; CUDA 13.0 from the package index, for Turing to Blackwell" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
+      org.opencontainers.image.documentation="docs/images/bevformer.md" \
       org.opencontainers.image.version="cu130" \
       cellar.cell="cu130" \
       cellar.isa="x86-64-v2" \
-      cellar.gpu="7.5;8.0;8.6;9.0;10.0;12.0"
+      cellar.gpu="7.5;8.0;8.6;9.0;10.0;12.0" \
+      cellar.passport="$PASSPORT"
+
 WORKDIR /data
 
 # ---- runtime: what evaluates ----
