@@ -64,7 +64,10 @@ def test_isa_and_gpu_change_flags_alone(capsys: pytest.CaptureFixture[str]) -> N
     golden = (GOLDEN / "cu124.Dockerfile").read_text().splitlines()
     changed = set(capsys.readouterr().out.splitlines()) - set(golden)
     assert all(
-        any(word in line for word in ("FLAGS", "ARCH_LIST", "cellar.", "# ---- ops", "image.", "PASSPORT"))
+        any(
+            word in line
+            for word in ("FLAGS", "ARCH_LIST", "cellar.", "# ---- ops", "image.", "PASSPORT")
+        )
         for line in changed
     )
     assert any("-march=x86-64-v3" in line for line in changed)
