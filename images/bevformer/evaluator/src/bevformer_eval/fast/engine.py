@@ -25,8 +25,9 @@ from bevformer_eval.model.constants import (
 )
 
 PRECISIONS = ("auto", "pairs", "float32")
-# Features of the two networks differ by rounding alone; a miscompiled kernel differs by far more.
-_AGREEMENT = 1e-3
+# Features of the two networks differ by rounding alone: 3e-6 of the largest on an H200, where sums
+# left to the tensor cores as a whole differ by 4e-5.
+_AGREEMENT = 2e-5
 _TENSOR_CORES = (8, 0)  # the first compute capability for which the kernels were written
 Network = Callable[[Tensor], Tensor]
 _COLUMNS = 12  # nine of the box, score, label, kept

@@ -1,9 +1,11 @@
 """Triton kernels for float32 results at half-precision speed: every number is a pair of halves.
 
 A value is held as high + low, two float16 with about 22 bits together. A product of pairs is
-high * high + high * low + low * high on the tensor cores, summed in float32; what is left out is
-2^-22 of it. Plain TF32 keeps 11 bits. (Ootomo and Yokota, "Recovering single precision accuracy
-from Tensor Cores", 2022.) Activations are (2, N, H, W, C): the plane of the highs, then the lows.
+high * high + high * low + low * high on the tensor cores; what is left out is 2^-22 of it. Tensor
+cores add in float32 but round toward zero, so that a long sum shrinks by up to 2^-23 an addition:
+only short sums are left to them, and added to the total where rounding is to the nearest. (Ootomo
+and Yokota, "Recovering single precision accuracy from Tensor Cores", 2022.) Activations are
+(2, N, H, W, C): the plane of the highs, then the lows.
 """
 
 # A kernel's arguments are pointers, sizes and constants without Python types, in capitals where the
@@ -59,7 +61,6 @@ def convolve(
     PAD: tl.constexpr,
     RELU: tl.constexpr,
     RESIDUAL: tl.constexpr,
-    FUSED: tl.constexpr,
     BM: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
@@ -67,8 +68,7 @@ def convolve(
 ):
     """Store relu(scale * conv(x, w) + bias + residual) in y, an implicit matrix product of pairs.
 
-    w is (2, O, KH, KW, C). FUSED takes the three products from one load of each tile; otherwise
-    each product is a step of its own, a longer but plainer pipeline.
+    w is (2, O, KH, KW, C). BK numbers of the inner dimension are summed on the tensor cores.
     """
     tile_m, tile_n = _tile(tl.cdiv(M, BM), O // BN, GROUP)
     rows = tile_m * BM + tl.arange(0, BM)
@@ -84,33 +84,20 @@ def convolve(
     a_tap = C // BK
     total = tl.zeros((BM, BN), tl.float32)
     steps = KH * KW * a_tap
-    if FUSED:
-        for step in range(steps):
-            tap = step // a_tap
-            dy = tap // KW
-            dx = tap % KW
-            place = dy * stride_y + dx * stride_x + (step - tap * a_tap) * BK
-            seen = inside & (top + dy >= 0) & (top + dy < H) & (left + dx >= 0) & (left + dx < W)
-            a_high = tl.load(x_tile + place, mask=seen[:, None], other=0.0)
-            a_low = tl.load(x_tile + (x_plane + place), mask=seen[:, None], other=0.0)
-            b_high = tl.load(w_tile + step * BK)
-            b_low = tl.load(w_tile + (w_plane + step * BK))
-            total = tl.dot(a_low, b_high, total)
-            total = tl.dot(a_high, b_low, total)
-            total = tl.dot(a_high, b_high, total)
-    else:
-        for third in range(steps * 3):
-            step = third // 3
-            product = third - step * 3  # low * high, high * low, high * high
-            tap = step // a_tap
-            dy = tap // KW
-            dx = tap % KW
-            place = dy * stride_y + dx * stride_x + (step - tap * a_tap) * BK
-            place += tl.where(product == 0, x_plane, 0)
-            seen = inside & (top + dy >= 0) & (top + dy < H) & (left + dx >= 0) & (left + dx < W)
-            a = tl.load(x_tile + place, mask=seen[:, None], other=0.0)
-            b = tl.load(w_tile + (tl.where(product == 1, w_plane, 0) + step * BK))
-            total = tl.dot(a, b, total)
+    for step in range(steps):
+        tap = step // a_tap
+        dy = tap // KW
+        dx = tap % KW
+        place = dy * stride_y + dx * stride_x + (step - tap * a_tap) * BK
+        seen = inside & (top + dy >= 0) & (top + dy < H) & (left + dx >= 0) & (left + dx < W)
+        a_high = tl.load(x_tile + place, mask=seen[:, None], other=0.0)
+        a_low = tl.load(x_tile + (x_plane + place), mask=seen[:, None], other=0.0)
+        b_high = tl.load(w_tile + step * BK)
+        b_low = tl.load(w_tile + (w_plane + step * BK))
+        part = tl.dot(a_low, b_high)
+        part = tl.dot(a_high, b_low, part)
+        part = tl.dot(a_high, b_high, part)
+        total += part  # outside of the tensor cores, which would round toward zero
     value = total * tl.load(scale + columns)[None, :] + tl.load(bias + columns)[None, :]
     target = rows[:, None] * O + columns[None, :]
     if RESIDUAL:
