@@ -10,6 +10,7 @@ from builder.adapters.engines.build_context import BuildContexts
 from builder.adapters.templates import Renderer
 from builder.cli import storage, wiring
 from builder.commands.build import Order, Tools
+from builder.domain.edits import Edit
 from builder.domain.engine import Engine
 from builder.domain.lockfile import Lock
 from builder.domain.matrix import Matrix
@@ -44,7 +45,8 @@ def recipe_with(selection: Selection, lock: Lock | None) -> Recipe:
     """Decide what the Dockerfile of a selection is made of, from this lock."""
     image, known = wiring.image(selection.image), matrix(selection.image)
     compiler = _compiler(known, selection)
-    decided = decide(image, selection, compiler, lock)
+    edits = _edits(selection.image)
+    decided = decide(image, selection, compiler, lock, edits)
     return replace(decided, passport=sealed_text(seal(image, selection, known.tables, lock)))
 
 
@@ -101,6 +103,12 @@ def evidence_path(order: Order, engine_name: str) -> Path:
 def note_path(order: Order, engine_name: str) -> Path:
     """Return where a build notes which inputs gave which digest."""
     return work_folder(order, engine_name) / "built.json"
+
+
+@cache
+def _edits(image: str) -> tuple[Edit, ...]:
+    path = wiring.root() / "images" / image / "edits.yaml"
+    return datafiles.load_edits(path, wiring.image(image), matrix(image))
 
 
 @cache

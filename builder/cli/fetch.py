@@ -5,17 +5,19 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from builder.adapters import files
+from builder.adapters.archives.source_import import SourceImport
 from builder.adapters.storage.folder_import import FolderImport
 from builder.cli import storage, wiring
 from builder.cli.selection import add_cell_options, select
-from builder.commands.fetch import Fetched, Wish, confirmed_lock, fetch, import_from
-from builder.domain.artifact import Artifact
+from builder.commands.fetch import Fetched, Tools, Wish, confirmed_lock, fetch, import_from
+from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.fetch import readable
 from builder.domain.lock_files import dump
 from builder.domain.lockfile import Lock
-from builder.errors import NetworkError
+from builder.errors import IntegrityError, NetworkError
 
 _EPILOG = (
     "Where inputs come from is this host's own configuration: pip's indexes and find-links, apt's "
@@ -35,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest="folder",
         type=Path,
         metavar="FOLDER",
-        help="take missing inputs by hash from the files in FOLDER, at any depth; no network",
+        help="take missing inputs by hash from the files in FOLDER, at any depth, and source "
+        "trees from archives and clones of their commits; no network",
     )
     parser.add_argument(
         "--plan", action="store_true", help="say what would be downloaded, and stop there"
@@ -60,7 +63,7 @@ def execute(args: argparse.Namespace) -> int:
     lock = wiring.lock(args.image, selection.cell)
     tools = storage.fetch_tools()
     if args.folder:
-        done = import_from(lock, FolderImport(args.folder), tools)
+        done = _import(lock, args.folder, tools)
     else:
         wish = Wish(
             lock=lock,
@@ -75,11 +78,32 @@ def execute(args: argparse.Namespace) -> int:
         _confirm(lock, done, write=args.confirm, say=say)
     if args.json:
         sys.stdout.write(json.dumps(_document(done), indent=2) + "\n")
-    if done.remaining and not args.plan:
-        message = f"{len(done.remaining)} inputs of {lock.cell} remain: {_names(done.remaining)}"
+    if not args.plan:
+        _judge(lock, done, say)
+    return 0
+
+
+def _judge(lock: Lock, done: Fetched, say: Callable[[str], None]) -> None:
+    """Raise NetworkError for what a build cannot do without; name the source trees it can."""
+    trees = [one for one in done.remaining if one.kind is ArtifactKind.SOURCE]
+    needed = [one for one in done.remaining if one.kind is not ArtifactKind.SOURCE]
+    if trees:
+        say(f"without {_names(trees)} the image comes without the authors' code")
+        say(f"  `cellar fetch --cell {lock.cell} --from FOLDER` takes them from archives or clones")
+    if needed:
+        message = f"{len(needed)} inputs of {lock.cell} remain: {_names(needed)}"
         hint = "`cellar fetch` without --from says where each one should be"
         raise NetworkError(message, hint=hint)
-    return 0
+
+
+def _import(lock: Lock, folder: Path, tools: Tools) -> Fetched:
+    with TemporaryDirectory(prefix="cellar-sources-") as work:
+        trees = SourceImport(folder, Path(work))
+        done = import_from(lock, (FolderImport(folder), trees), tools)
+    if trees.refused:
+        hint = "give an archive of that commit, as git or its host makes it, or a clone that has it"
+        raise IntegrityError("\n".join(trees.refused), hint=hint)
+    return done
 
 
 def _tell(done: Fetched, say: Callable[[str], None]) -> None:

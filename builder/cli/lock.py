@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from builder.adapters import files
-from builder.adapters.archives import source_archives
 from builder.adapters.engines.build_context import BuildContexts
 from builder.adapters.locking.apt import Apt
 from builder.adapters.locking.host_pip import HOME, HostPip
@@ -110,7 +109,6 @@ class _Workshop:
             debs=_debs,
             resolver=self._resolver,
             index=IndexFiles(read_settings(), not_after=not_after),
-            archive=source_archives.read,
         )
 
     @contextmanager

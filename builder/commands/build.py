@@ -94,7 +94,7 @@ def key_of(order: Order, tools: Tools) -> str:
     """Return the hash of all that goes into the image of `order`, building nothing."""
     trees = tools.contexts.tree_digests(order.recipe.image.name)
     text = tools.dockerfile(order.recipe)
-    return image_key(order.lock, dockerfile=text, target=order.target, trees=trees)
+    return image_key(order.recipe, order.lock, dockerfile=text, target=order.target, trees=trees)
 
 
 def op_keys(order: Order, tools: Tools) -> Mapping[Artifact, str]:

@@ -98,14 +98,16 @@ def fetch(wish: Wish, tools: Tools) -> Fetched:
         return _report(lock, tools, todo, todo.missing)
 
 
-def import_from(lock: Lock, importer: Importer, tools: Tools) -> Fetched:
+def import_from(lock: Lock, importers: Sequence[Importer], tools: Tools) -> Fetched:
     """Take what is missing from the files of a folder, by hash; nothing is downloaded."""
     store = tools.store
     todo = plan(everything(lock, store), store)
     took: list[Artifact] = []
     with store.lease(artifact.sha256 for artifact in lock.artifacts()):
         while True:  # an image's manifest, once taken, names further parts
-            found = importer.find(_missing(lock, store), tools.progress)
+            found = dict[str, Path]()
+            for importer in importers:
+                found |= importer.find(_missing(lock, store), tools.progress)
             fresh = [one for one in _missing(lock, store) if one.sha256 in found]
             for artifact in fresh:
                 store.add_file(found[artifact.sha256], artifact)
@@ -195,11 +197,14 @@ def _announce(todo: FetchPlan, wish: Wish, tools: Tools) -> None:
 
 
 def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
-    """Raise one error that names every input which cannot be had, and every remedy."""
-    needed = lock.gaps
+    """Raise one error that names every input which cannot be had, and every remedy.
+
+    A source tree that nobody brings is none of them: the image comes without it.
+    """
+    known = {artifact.sha256: artifact for artifact in lock.artifacts()}
+    needed, failures = lock.gaps, _unbearable(failures, known)
     if not failures and not needed:
         return
-    known = {artifact.sha256: artifact for artifact in lock.artifacts()}
     reasons: dict[str, list[str]] = {}
     for one in needed:
         reasons.setdefault(one.reason, []).append(f"{one.name} {one.version}")
@@ -212,6 +217,18 @@ def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
     if any(isinstance(error, IntegrityError) for error in failures.values()):
         raise IntegrityError(message, hint=hint)
     raise NetworkError(message, hint=hint)
+
+
+def _unbearable(
+    failures: Mapping[str, CellarError], known: Mapping[str, Artifact]
+) -> Mapping[str, CellarError]:
+    return {
+        sha256: error
+        for sha256, error in failures.items()
+        if isinstance(error, IntegrityError)
+        or sha256 not in known
+        or known[sha256].kind is not ArtifactKind.SOURCE
+    }
 
 
 def _remedies(

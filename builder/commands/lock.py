@@ -8,7 +8,6 @@ from typing import Protocol
 
 from builder.domain import quoting
 from builder.domain.artifact import Artifact
-from builder.domain.definition import SourceDefinition
 from builder.domain.lock_files import Reading
 from builder.domain.lock_problems import check
 from builder.domain.lockfile import Lock, PipLayer, Unlocked
@@ -23,7 +22,7 @@ from builder.domain.matrix import DebianBase, RegistryBase
 from builder.domain.progress import Progress
 from builder.domain.requirement_files import Pin, pins, render
 from builder.domain.wheel_tags import Candidate, tags_of
-from builder.errors import DataError, NetworkError
+from builder.errors import DataError
 
 _AT_ONCE = 8  # questions to the index
 
@@ -48,10 +47,6 @@ class Index(Protocol):
         ...
 
 
-# Reads the tree of a name and a version from its git host, or raises NetworkError.
-Archive = Callable[[str, str, SourceDefinition], Artifact]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a lock is made with.
@@ -63,7 +58,6 @@ class Tools:
     debs: Callable[[DebianBase, Mapping[str, Sequence[str]]], Mapping[str, tuple[Artifact, ...]]]
     resolver: Callable[[Lock], AbstractContextManager[Resolver]]
     index: Index
-    archive: Archive
 
 
 def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
@@ -80,9 +74,8 @@ def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
         lock = _resolved(definition, base, tools, progress)
     else:
         lock = _quoted(definition, base, tools.index, progress)
-    archives, unlocked = _archives(definition, tools.archive, progress)
-    sources = (*_sdists(definition, tools.index), *archives)
-    lock = replace(lock, sources=sources, unlocked=(*lock.unlocked, *unlocked))
+    sources = (*_sdists(definition, tools.index), *definition.tree_artifacts)
+    lock = replace(lock, sources=sources, unlocked=(*lock.unlocked, *_without(definition)))
     return check(Reading(lock, ()), cell=definition.cell, digest=definition.digest)
 
 
@@ -216,24 +209,10 @@ def _sdists(definition: Definition, index: Index) -> Iterator[Artifact]:
         yield artifact(name, str(version), chosen, measured=index.measure(chosen))
 
 
-def _archives(
-    definition: Definition,
-    archive: Archive,
-    progress: Progress,
-) -> tuple[tuple[Artifact, ...], tuple[Unlocked, ...]]:
-    """Lock the source trees of a cell; one whose host does not answer stays without a hash."""
-    found, missing = [], []
-    for name, source in definition.trees.items():
-        with _step(progress, f"reading the source of {name}"):
-            try:
-                found.append(archive(name, definition.version(name), source))
-            except NetworkError as error:
-                missing.append(definition.unlocked(name, str(error)))
-    missing += [
-        definition.unlocked(name, "image.yaml names no source of it")
-        for name in definition.without_source
-    ]
-    return tuple(found), tuple(missing)
+def _without(definition: Definition) -> Iterator[Unlocked]:
+    """Yield the packages of the cell that no requirement list and no source tree brings."""
+    for name in definition.without_source:
+        yield definition.unlocked(name, "image.yaml names no source of it")
 
 
 def settle(lock: Lock, old: Lock | None) -> Lock:

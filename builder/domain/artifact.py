@@ -29,7 +29,8 @@ class Artifact:
     `git`); `location` is the path inside that channel (a .deb's pool path) or a full URL for a
     channel that is one public host; never a mirror's host. `size` is in bytes, None while only
     quoted. `quoted` says that the hash was read in a publication and no fetch has confirmed it.
-    `architecture` is a .deb's (`amd64` or `all`), empty for other kinds.
+    `architecture` is a .deb's (`amd64` or `all`), empty for other kinds. `tree` is git's hash of a
+    source tree, whose `sha256` is that of its canonical tar, whatever archive brings it.
     """
 
     kind: ArtifactKind
@@ -42,6 +43,7 @@ class Artifact:
     location: str = ""
     quoted: bool = False
     architecture: str = ""
+    tree: str = ""
 
     def __post_init__(self) -> None:
         if not _SHA256.fullmatch(self.sha256):

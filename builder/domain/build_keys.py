@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from builder.domain.artifact import Artifact
+from builder.domain.edits import needed
 from builder.domain.lockfile import Lock
-from builder.domain.recipe import TORCH, Recipe
+from builder.domain.recipe import TORCH, Recipe, sources_of
 
 _COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
 
@@ -30,6 +31,7 @@ def op_key(
         "wheels": {name: _digests(lock.layer(name).artifacts) for name in sorted([TORCH, *layers])},
         "steps": trees["steps"],
         "rootfs": trees["rootfs"],
+        **_edits(recipe, source),
     }
     return f"{source.name}-{source.version}-{_hash(inputs)}"
 
@@ -41,13 +43,26 @@ def _stages_of(op: str, dockerfile: str) -> str:
     return shared + "".join(mine).split("\nFROM ", 1)[0]
 
 
-def image_key(lock: Lock, *, dockerfile: str, target: str, trees: Mapping[str, str]) -> str:
+def _edits(recipe: Recipe, *sources: Artifact) -> dict[str, list[object]]:
+    """Return what is changed in the sources; nothing where nothing is. Reasons change no byte."""
+    found: list[object] = [
+        [edit.source, edit.file, edit.find, edit.replace]
+        for source in sources
+        for edit in needed(recipe.edits, source=source.name, cell=recipe.cell.id)
+    ]
+    return {"edits": found} if found else {}
+
+
+def image_key(
+    recipe: Recipe, lock: Lock, *, dockerfile: str, target: str, trees: Mapping[str, str]
+) -> str:
     """Return the hash of all that goes into one target's image."""
     inputs = {
         "dockerfile": dockerfile,
         "target": target,
         "inputs": _digests(lock.artifacts()),
         "trees": dict(trees),
+        **_edits(recipe, *sources_of(recipe.cell, lock)),
     }
     return _hash(inputs)
 

@@ -19,11 +19,17 @@ class PipLayerDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDefinition:
-    """An upstream source tree, by commit and by the git hash of its tree."""
+    """An upstream source tree, by commit and by the git hash of its tree.
+
+    `sha256` and `size` (bytes) are those of the canonical tar of the tree, which Cellar makes of
+    any archive of the commit.
+    """
 
     url: str
     commit: str
     tree: str
+    sha256: str
+    size: int
     licence: str
 
 

@@ -163,6 +163,8 @@ class SourceDocument(TypedDict):
     url: str
     commit: str
     tree: str
+    sha256: str
+    size: int
     licence: str
 
 

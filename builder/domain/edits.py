@@ -11,6 +11,7 @@ from builder.errors import DataError
 class Edit:
     """Replace `find`, which must stand exactly `count` times in one file of a source.
 
+    With a `count` of 0 the file must not exist, and is made of `replace`.
     `source` is a key of image.yaml's sources or a distribution that is compiled from its sdist;
     `cells` are those that need it, empty for all; `until` says when the edit can go.
     """
@@ -33,13 +34,19 @@ def needed(edits: Sequence[Edit], *, source: str, cell: str) -> tuple[Edit, ...]
 
 
 def apply(edits: Sequence[Edit], files: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the new texts of the files that `edits` change, given all texts they name.
+    """Return the new texts of the files that `edits` change or make, given all texts they name.
 
     Every edit that does not match exactly as often as it says is named in one DataError.
     """
     texts = dict(files)
     faults = []
     for edit in edits:
+        if not edit.count and edit.file not in texts:
+            texts[edit.file] = edit.replace
+            continue
+        if not edit.count:
+            faults.append(f"{edit.source}: {edit.file} exists already; the edit: {edit.why}")
+            continue
         if edit.file not in texts:
             faults.append(f"{edit.source}: {edit.file} does not exist; the edit: {edit.why}")
             continue
@@ -50,7 +57,7 @@ def apply(edits: Sequence[Edit], files: Mapping[str, str]) -> Mapping[str, str]:
         texts[edit.file] = texts[edit.file].replace(edit.find, edit.replace)
     if faults:
         raise DataError("\n".join(faults), hint="compare the source's commit with edits.yaml")
-    return {name: text for name, text in texts.items() if text != files[name]}
+    return {name: text for name, text in texts.items() if text != files.get(name)}
 
 
 def _mismatch(edit: Edit, found: int) -> str:
@@ -78,5 +85,7 @@ def edit_faults(
             if cell not in cells:
                 hint = did_you_mean(cell, cells)
                 yield Fault((*here, "cells"), f"names {cell!r}, no cell of the matrix{hint}")
+        if bool(edit.find) != bool(edit.count):
+            yield Fault((*here, "find"), "is empty where, and only where, `count` is 0: a new file")
         if edit.find == edit.replace:
             yield Fault((*here, "replace"), "is the text that is found: nothing would change")

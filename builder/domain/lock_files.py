@@ -23,7 +23,12 @@ JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | 
 _Row: TypeAlias = dict[str, JSON]
 _Place: TypeAlias = tuple[str | int, ...]
 
-_DEFAULTS: Mapping[str, JSON] = {"location": "", "quoted": False, "architecture": ""}
+_DEFAULTS: Mapping[str, JSON] = {
+    "location": "",
+    "quoted": False,
+    "architecture": "",
+    "tree": "",
+}
 
 
 @dataclass(frozen=True, slots=True)

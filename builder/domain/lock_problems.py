@@ -16,6 +16,7 @@ from builder.domain.requirement_files import Pin, names, pins
 from builder.domain.wheel_tags import fits, tags_of
 from builder.errors import DataError
 
+SOURCES = "sources.in"
 _ARCHITECTURES = ("amd64", "all")
 
 
@@ -43,11 +44,20 @@ def cell_digest(cell: Cell, image: ImageDefinition, requirements: Mapping[str, s
         "requirements": {
             file: listed
             for file, text in requirements.items()
-            if (listed := names(text, python=python))
+            if (listed := _asked_for(file, text, cell))
         },
     }
     text = json.dumps(definition, sort_keys=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _asked_for(file: str, text: str, cell: Cell) -> tuple[str, ...]:
+    """Return the entries of a list that count: of the sources those that the cell names."""
+    listed = names(text, python=str(cell.python))
+    if file != SOURCES:
+        return listed
+    held = {canonicalize_name(name) for name in cell.packages}
+    return tuple(name for name in listed if canonicalize_name(name) in held)
 
 
 def _base(base: DebianBase | RegistryBase) -> list[str]:

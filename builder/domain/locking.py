@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition, PipLayerDefinition, SourceDefinition
-from builder.domain.lock_problems import cell_digest
+from builder.domain.lock_problems import SOURCES, cell_digest
 from builder.domain.lockfile import Unlocked
 from builder.domain.matrix import Cell, RegistryBase
 from builder.domain.requirement_files import Pin, names, pins
@@ -22,7 +22,6 @@ from builder.domain.wheel_tags import Candidate, best_wheel
 from builder.errors import DataError
 
 DEB_GROUPS = ("essential", "base", "toolchain")
-SOURCES = "sources.in"
 UPSTREAM = "upstream.in"
 UNRESOLVED = "unresolved.in"
 QUOTED = "quoted.txt"
@@ -90,8 +89,26 @@ class Definition:
         version = self.cell.packages.get(name)
         return str(version) if version else self.trees[name].commit
 
+    @property
+    def tree_artifacts(self) -> tuple[Artifact, ...]:
+        """Return the locked form of the source trees: image.yaml knows their hashes."""
+        return tuple(
+            Artifact(
+                kind=ArtifactKind.SOURCE,
+                name=name,
+                version=self.version(name),
+                filename=f"{name}-{source.commit}.tar",
+                sha256=source.sha256,
+                size=source.size,
+                channel="git",
+                location=f"{source.url}/archive/{source.commit}.tar.gz",
+                tree=source.tree,
+            )
+            for name, source in self.trees.items()
+        )
+
     def unlocked(self, name: str, reason: str) -> Unlocked:
-        """Return the row of a source tree that could not be read."""
+        """Return the row of a package that nothing brings."""
         return Unlocked(
             kind=ArtifactKind.SOURCE,
             name=name,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from builder.domain.artifact import Artifact
+from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition
+from builder.domain.edits import Edit
 from builder.domain.lockfile import Lock
 from builder.domain.matrix import Cell, DebianBase
 from builder.domain.resolve import Selection
@@ -39,6 +40,7 @@ class Recipe:
     compiler_environment: Mapping[str, str]  # of the stage that compiles the ops
     labels: Mapping[str, str]
     passport: str = ""  # what the image needs of its host, as JSON in one line
+    edits: tuple[Edit, ...] = ()  # of all sources, for all cells
 
     @property
     def cell(self) -> Cell:
@@ -67,7 +69,11 @@ class Compiler:
 
 
 def recipe(
-    image: ImageDefinition, selection: Selection, compiler: Compiler, lock: Lock | None
+    image: ImageDefinition,
+    selection: Selection,
+    compiler: Compiler,
+    lock: Lock | None,
+    edits: tuple[Edit, ...] = (),
 ) -> Recipe:
     """Decide everything for one cell; without a lock each pip layer is one image layer."""
     cell = selection.cell
@@ -80,6 +86,7 @@ def recipe(
         environment=_environment(image, cell),
         compiler_environment=_compiler_environment(selection, compiler),
         labels=_labels(image, selection),
+        edits=edits,
     )
 
 
@@ -203,5 +210,9 @@ def _labels(image: ImageDefinition, selection: Selection) -> Mapping[str, str]:
 
 
 def sources_of(cell: Cell, lock: Lock) -> tuple[Artifact, ...]:
-    """Return the locked sources that are compiled into op wheels: those the cell names."""
-    return tuple(source for source in lock.sources if source.name in cell.packages)
+    """Return the locked sources that are built into op wheels: those the cell names, and trees."""
+    return tuple(
+        source
+        for source in lock.sources
+        if source.name in cell.packages or source.kind is ArtifactKind.SOURCE
+    )

@@ -10,9 +10,11 @@ from types import ModuleType
 from packaging.utils import parse_wheel_filename
 
 from builder.adapters.engines import bootstrap, oci
+from builder.adapters.engines.source_context import write_source
 from builder.adapters.storage.folder import storage_errors
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.build_keys import tree_digest
+from builder.domain.edits import needed
 from builder.domain.image_parts import parts
 from builder.domain.lockfile import Lock
 from builder.domain.recipe import Recipe, groups, sources_of
@@ -59,7 +61,8 @@ class BuildContexts:
         self._write_debs(lock, contexts["debs"])
         self._write_wheels(recipe, lock, contexts["wheelhouse"])
         for source in sources_of(recipe.cell, lock):
-            self._store.link_into(source, contexts["sources"] / source.name)
+            edits = needed(recipe.edits, source=source.name, cell=recipe.cell.id)
+            write_source(source, edits, self._store, contexts["sources"] / source.name)
         for name, files in self._checkout(recipe.image.name):
             for place, path in files:
                 _copy(path, contexts[name] / place)

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 import httpx
 
 from builder.adapters.network.http import AnonymousToken, netrc_auth
+from builder.adapters.network.source_partial import SourcePartial
 from builder.adapters.network.transfer import Line, Patience, Transfer
 from builder.adapters.storage.partial import Partial
 from builder.adapters.storage.store import Store
-from builder.domain.artifact import Artifact
+from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.fetch import Job
 from builder.domain.progress import Progress
 from builder.errors import CellarError, IntegrityError, NetworkError, StorageError
@@ -72,13 +74,15 @@ class Downloads:
         if partial is None:  # another Cellar brought it while we waited
             line.advance(job.artifact.size or 0)
             return
+        archive = replace(job.artifact, size=None) if _is_tree(job.artifact) else job.artifact
         with partial:
-            await Transfer(line, job.artifact, partial).run(job.locations)
+            await Transfer(line, archive, partial).run(job.locations)
 
     async def _claim(self, artifact: Artifact, progress: Progress) -> Partial | None:
         waited = 0.0
         while not self._store.has(artifact.sha256):
-            partial = Partial.claim(self._store, artifact)
+            kind = SourcePartial if _is_tree(artifact) else Partial
+            partial = kind.claim(self._store, artifact)
             if partial is not None:
                 return partial
             await asyncio.sleep(_LOCK_POLL_S)
@@ -86,6 +90,10 @@ class Downloads:
                 progress.say(f"waiting for another cellar that brings {artifact.filename}")
             waited += _LOCK_POLL_S
         return None
+
+
+def _is_tree(artifact: Artifact) -> bool:
+    return artifact.kind is ArtifactKind.SOURCE
 
 
 def _first(errors: BaseExceptionGroup[StorageError]) -> StorageError:

@@ -19,7 +19,7 @@ from builder.adapters.network import http_range
 from builder.adapters.network.http import explain
 from builder.adapters.network.http_range import Answer
 from builder.adapters.storage.partial import Partial
-from builder.domain.artifact import Artifact
+from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.fetch import GoneError, Location
 from builder.errors import CellarError, IntegrityError, NetworkError
 
@@ -226,6 +226,8 @@ class Transfer:
             missing = isinstance(error, FileNotFoundError)
             raise _Refused(error.strerror or "it cannot be read", gone=missing) from None
         got = self._partial.sha256()
+        if self._artifact.kind is ArtifactKind.SOURCE:  # its tree counts, which the commit judges
+            return
         if got != self._artifact.sha256:  # it stays where it is: nothing to set aside
             self._partial.restart("", None)
             message = f"its file of that name is another one ({size} bytes)"
@@ -246,7 +248,9 @@ class Transfer:
     async def _finish(self, location: Location) -> None:
         try:
             await in_thread(lambda: self._partial.commit(location.label))
-        except IntegrityError:
+        except IntegrityError as error:
+            if self._artifact.kind is ArtifactKind.SOURCE:
+                self._reject(str(error))
             expected, got = self._artifact.sha256, self._partial.sha256()
             self._reject(f"expected sha256 {expected}, got {got} ({self._partial.size} bytes)")
 

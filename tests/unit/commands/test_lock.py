@@ -9,8 +9,7 @@ import pytest
 from builder.adapters.progress import PlainProgress
 from builder.commands.lock import Tools, make, settle
 from builder.domain.artifact import Artifact, ArtifactKind
-from builder.domain.definition import SourceDefinition
-from builder.domain.lockfile import ExpectedImage, Lock, Unlocked
+from builder.domain.lockfile import ExpectedImage, Lock
 from builder.domain.locking import Definition, requirement_names
 from builder.domain.matrix import DebianBase
 from builder.domain.wheel_tags import Candidate
@@ -80,17 +79,8 @@ class World:
     def measure(self, candidate: Candidate) -> tuple[str, int]:
         return digest(f"{len(candidate.filename):x}"[-1]), len(candidate.filename)
 
-    def archive(self, name: str, version: str, source: SourceDefinition) -> Artifact:
-        if name == "bevformer":
-            message = "the git host did not serve its archive"
-            raise NetworkError(message)
-        return Artifact(
-            kind=ArtifactKind.SOURCE, name=name, version=version, filename=f"{name}.tar.gz",
-            sha256=digest("5"), size=5, channel="git", location=f"{source.url}/archive/x.tar.gz",
-        )  # fmt: skip
-
     def tools(self) -> Tools:
-        return Tools(debs=self.debs, resolver=self.resolver, index=self, archive=self.archive)
+        return Tools(debs=self.debs, resolver=self.resolver, index=self)
 
 
 def test_a_lock_is_made_layer_by_layer() -> None:
@@ -197,25 +187,27 @@ def test_a_registry_cell_quotes_what_is_known_and_names_the_rest() -> None:
         "numba": "0.48.0",
         "yapf": "0.40.1",
         "dependencies of the layer runtime": "any",
-        "bevformer": IMAGE.sources["bevformer"].commit,
-        "mmdet3d": "0.17.1",
         "mmsegmentation": "0.14.1",
         "torchvision": "0.10.1+cu111",
     }
-    assert (
-        Unlocked(
-            kind=ArtifactKind.SOURCE,
-            name="bevformer",
-            version=IMAGE.sources["bevformer"].commit,
-            channel="git",
-            reason="the git host did not serve its archive",
-        )
-        in lock.unlocked
-    )
     assert {source.name: source.version for source in lock.sources} == {
         "mmcv-full": "1.4.0",
+        "bevformer": IMAGE.sources["bevformer"].commit,
         "detectron2": "0.6",
+        "mmdet3d": "0.17.1",
     }
+    bevformer = IMAGE.sources["bevformer"]
+    assert lock.source("bevformer") == Artifact(
+        kind=ArtifactKind.SOURCE,
+        name="bevformer",
+        version=bevformer.commit,
+        filename=f"bevformer-{bevformer.commit}.tar",
+        sha256=bevformer.sha256,
+        size=bevformer.size,
+        channel="git",
+        location=f"{bevformer.url}/archive/{bevformer.commit}.tar.gz",
+        tree=bevformer.tree,
+    )
 
 
 @pytest.mark.parametrize(

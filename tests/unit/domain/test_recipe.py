@@ -87,8 +87,9 @@ def test_what_the_ops_are_compiled_with() -> None:
     }
 
 
-def test_only_sources_that_the_cell_names_are_compiled() -> None:
-    other = fakes.artifact("bevformer", ArtifactKind.SOURCE)
-    lock = replace(fakes.LOCK, sources=(*fakes.LOCK.sources, other))
+def test_the_sources_that_the_cell_names_and_all_trees_are_compiled() -> None:
+    other = fakes.artifact("pip", ArtifactKind.SDIST)
+    tree = fakes.artifact("bevformer", ArtifactKind.SOURCE)
+    lock = replace(fakes.LOCK, sources=(*fakes.LOCK.sources, other, tree))
     found = sources_of(MATRIX.cell("cpu"), lock)
-    assert [source.name for source in found] == ["mmcv-full"]
+    assert [source.name for source in found] == ["mmcv-full", "bevformer"]
