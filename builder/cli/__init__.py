@@ -23,6 +23,7 @@ VERBS = {
     "store": "verify, measure or clean the store",
     "render": "write the Dockerfile and build context of a cell",
     "build": "build a cell's image without network",
+    "bake": "write the matrix as a docker-bake file, for any builder of buildx",
     "audit": "say which CPUs and GPUs the binaries of an image need",
     "prove": "run an image's workloads on an emulated CPU of a level",
     "verify": "run the image's tests and record the evidence",

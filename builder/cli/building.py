@@ -9,7 +9,8 @@ from builder.adapters.engines import compiler_flags
 from builder.adapters.engines.build_context import BuildContexts
 from builder.adapters.templates import Renderer
 from builder.cli import storage, wiring
-from builder.commands.build import Order, Tools
+from builder.commands.build import Order, Tools, check_inputs
+from builder.commands.render import plain
 from builder.domain.edits import Edit
 from builder.domain.engine import Engine
 from builder.domain.lockfile import Lock
@@ -18,7 +19,7 @@ from builder.domain.recipe import Compiler, Recipe
 from builder.domain.recipe import recipe as decide
 from builder.domain.resolve import Selection
 from builder.domain.sealed import seal, sealed_text
-from builder.errors import UsageError
+from builder.errors import CellarError, UsageError
 
 ENGINES = ("docker", "buildah")
 
@@ -72,6 +73,20 @@ def order(selection: Selection, *, target: str, cold: bool = False) -> Order:
     image, cell = wiring.image(selection.image), selection.cell
     lock = wiring.lock(image.name, cell).held(storage.store().has)
     return Order(recipe=recipe_with(selection, lock), lock=lock, target=target, cold=cold)
+
+
+def reachable(matrix: Matrix, *, target: str) -> tuple[list[Order], dict[str, str]]:
+    """Return the cells whose inputs are all here as orders, and why the others are not."""
+    here, absent = [], {}
+    for cell in matrix.cells:
+        try:
+            made = order(plain(matrix, cell.id), target=target)
+            check_inputs(made.lock, storage.store())
+        except CellarError as error:
+            absent[cell.id] = str(error).removeprefix(f"{cell.id}: ")
+        else:
+            here.append(made)
+    return here, absent
 
 
 def tools(engine_name: str, work: Path) -> Tools:

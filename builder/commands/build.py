@@ -58,7 +58,8 @@ class Tools:
 class Order:
     """What to build: one target of a recipe.
 
-    `cold` takes nothing from the engine's cache; `compile` makes op wheels although some are kept.
+    `cold` takes nothing from the engine's cache; `compile` makes op wheels although some are kept;
+    `jobs` compilers run at once, as many as this machine bears where it is 0.
     """
 
     recipe: Recipe
@@ -66,6 +67,7 @@ class Order:
     target: str = "runtime"
     cold: bool = False
     compile: bool = False
+    jobs: int = 0
     suffix: str = ""  # of the tag
 
     @property
@@ -113,8 +115,7 @@ def build(order: Order, tools: Tools) -> Built:
     Other inputs without one, or that the store lacks, are a NetworkError before anything starts;
     a failing step is an EngineError with its last lines and the command that runs it again.
     """
-    _refuse_unlocked(order.lock)
-    _refuse_missing(order.lock, tools.store)
+    check_inputs(order.lock, tools.store)
     recipe, lock = order.recipe, order.lock
     dockerfile = tools.contexts.write_text(tools.dockerfile(recipe), tools.work / "Dockerfile")
     key, keys = key_of(order, tools), op_keys(order, tools)  # before an edit under way can differ
@@ -126,6 +127,7 @@ def build(order: Order, tools: Tools) -> Built:
             contexts=contexts,
             epoch=recipe.image.epoch,
             cold=order.cold,
+            jobs=order.jobs,
         )
         wheels = {} if order.compile else _kept(keys, tools.store)
         lacking = {source: key for source, key in keys.items() if source not in wheels}
@@ -142,6 +144,17 @@ def build(order: Order, tools: Tools) -> Built:
         wheels={key: wheels[source] for source, key in keys.items()},
         absent=lock.absent,
     )
+
+
+def check_inputs(lock: Lock, store: Store) -> None:
+    """Raise a NetworkError that names the inputs which have no hash, or which the store lacks."""
+    _refuse_unlocked(lock)
+    _refuse_missing(lock, store)
+
+
+def kept_wheels(order: Order, tools: Tools) -> Mapping[str, Path]:
+    """Return the op wheels that the store has for `order`, by the name of their source."""
+    return {source.name: path for source, path in _kept(op_keys(order, tools), tools.store).items()}
 
 
 def _refuse_unlocked(lock: Lock) -> None:

@@ -16,7 +16,7 @@ class BuildRequest:
     `contexts` maps a context name to a directory of the host, or to an OCI layout where the
     directory holds an `oci-layout` file; a context takes the place of a stage of its name. No
     build has a network. `epoch` (seconds) is the time of the image; a `cold` build takes nothing
-    from the engine's cache.
+    from the engine's cache; `jobs` bounds how many compilers run at once, 0 leaves it to the step.
     """
 
     dockerfile: Path
@@ -24,6 +24,14 @@ class BuildRequest:
     contexts: Mapping[str, Path]
     epoch: int
     cold: bool = False
+    jobs: int = 0
+
+    @property
+    def arguments(self) -> Mapping[str, str]:
+        """Return the arguments of the Dockerfile; only the epoch decides a byte."""
+        found = {"SOURCE_DATE_EPOCH": str(self.epoch)}
+        found |= {"COLD": "1"} if self.cold else {}
+        return found | ({"JOBS": str(self.jobs)} if self.jobs else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,16 +107,11 @@ def _build(request: BuildRequest, tag: str, progress: Progress) -> None:
         argv = [*_isolated(), "buildah", "build", "--network", "none", "--format", "oci"]
         argv += ["--target", request.target, "--tag", tag, "--timestamp", str(request.epoch)]
         argv += ["--identity-label=false"]
-        argv += [
-            "--isolation",
-            _isolation(),
-            *_RUNTIME,
-            "--build-arg",
-            f"SOURCE_DATE_EPOCH={request.epoch}",
-        ]
+        argv += ["--isolation", _isolation(), *_RUNTIME]
+        for name, value in request.arguments.items():
+            argv += ["--build-arg", f"{name}={value}"]
         # Its cache does not look into what a bind mount holds, so nothing is taken from it.
         argv += ["--layers=false", "--no-cache"]
-        argv += ["--build-arg", "COLD=1"] if request.cold else []
         for name, where in sorted(contexts.items()):
             argv += ["--build-context", f"{name}={where}"]
         argv += ["--file", str(_without_run_network(request.dockerfile)), str(empty)]

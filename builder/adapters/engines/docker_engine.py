@@ -159,8 +159,9 @@ def _build(request: BuildRequest, output: Sequence[str], progress: Progress) -> 
     empty.mkdir(exist_ok=True)
     argv = ["docker", "buildx", "build", "--progress", "plain", "--target", request.target]
     argv += ["--provenance", "false", "--sbom", "false", "--network", "none"]
-    argv += ["--build-arg", f"SOURCE_DATE_EPOCH={request.epoch}"]
-    argv += ["--no-cache", "--build-arg", "COLD=1"] if request.cold else []
+    for name, value in request.arguments.items():
+        argv += ["--build-arg", f"{name}={value}"]
+    argv += ["--no-cache"] if request.cold else []
     for name, path in sorted(request.contexts.items()):
         argv += ["--build-context", f"{name}={context_of(path)}"]
     argv += [*output, "--file", str(request.dockerfile), str(empty)]

@@ -76,7 +76,7 @@ def test_a_new_source_compiles_no_other_again(tmp_path: Path) -> None:
     engine, store = fakes.FakeEngine(), fakes.FakeStore()
     tools = fakes.tools(tmp_path, engine=engine, store=store)
     first = build(fakes.order(), tools)
-    other = fakes.artifact("mmdet3d", ArtifactKind.SDIST)
+    other = fakes.artifact("mmdet3d", ArtifactKind.SOURCE)
     second = build(fakes.order(replace(fakes.LOCK, sources=(*fakes.LOCK.sources, other))), tools)
     assert [request.target for request in engine.builds][2:] == ["op-mmdet3d", "runtime"]
     assert set(second.compiled) == set(second.wheels) - set(first.wheels)
