@@ -26,9 +26,10 @@ VERBS = {
     "bake": "write the matrix as a docker-bake file, for any builder of buildx",
     "audit": "say which CPUs and GPUs the binaries of an image need",
     "prove": "run an image's workloads on an emulated CPU of a level",
+    "passport": "say what an image needs of its host, and what was proven of it",
     "verify": "run the image's tests and record the evidence",
     "reproduce": "rebuild an image and say what differs",
-    "doctor": "hold this host against the cells, and name each remedy",
+    "doctor": "hold this host against the cells or an image, and name each remedy",
     "host": "say what this host has and lacks, and install it",
 }
 

@@ -165,6 +165,12 @@ class Docker:
                 message, hint=f"check the path, or `docker pull {reference}`"
             ) from error
 
+    def labels(self, reference: str) -> dict[str, str]:
+        """Return the labels of a local image."""
+        argv = ["docker", "image", "inspect", "--format", "{{json .Config.Labels}}", "--"]
+        found = json.loads(process.run([*argv, reference]))
+        return dict(found or {})
+
     def save(self, reference: str, path: Path) -> None:
         """Write the image as an archive."""
         process.run(["docker", "image", "save", "--output", str(path), "--", reference])

@@ -66,7 +66,8 @@ def verified(order: Order, engine: Engine, recorded: Recorded | None = None) -> 
     )
     evidence = verify(order, tools)
     where = "elsewhere" if recorded else engine.name
-    evidence_files.write(document(evidence), building.evidence_path(order, where))
+    path = building.evidence_path(order, where)
+    evidence_files.write(evidence_files.dated(document(evidence)), path)
     return evidence
 
 

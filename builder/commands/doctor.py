@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from builder.domain.admission import Admission
 from builder.domain.diagnosis import Diagnosis, Resources
 from builder.domain.host import Host
 from builder.domain.matrix import Cell
+from builder.domain.sealed import Sealed
 from builder.domain.verdict import Verdict
 
 SCHEMA = 1
@@ -43,23 +45,7 @@ def document(cell: Cell, host: Host, resources: Resources, diagnosis: Diagnosis)
         "schema": SCHEMA,
         "cell": cell.id,
         "verdict": diagnosis.verdict.value,
-        "host": {
-            "isa": str(host.isa),
-            "cpus": resources.cpus,
-            "memory": resources.memory,
-            "store_free": resources.store_free,
-            "driver": str(host.driver) if host.driver else None,
-            "wsl": host.wsl,
-            "gpu_containers": resources.gpu_containers,
-            "gpus": [
-                {
-                    "name": gpu.name,
-                    "capability": str(gpu.capability) if gpu.capability else None,
-                    "memory": gpu.memory,
-                }
-                for gpu in host.gpus
-            ],
-        },
+        "host": _host(host, resources),
         "findings": [
             {
                 "code": finding.code,
@@ -72,6 +58,45 @@ def document(cell: Cell, host: Host, resources: Resources, diagnosis: Diagnosis)
         "cells": [
             {"id": found.cell.id, "verdict": found.verdict.value, "reason": found.sentence}
             for found in diagnosis.cells
+        ],
+    }
+
+
+def admission_document(
+    digest: str, sealed: Sealed, host: Host, resources: Resources, found: Admission
+) -> JSON:
+    """Return an image held against a host, under admission.schema.json."""
+    return {
+        "schema": SCHEMA,
+        "digest": digest,
+        "cell": sealed.cell,
+        "variant": sealed.variant,
+        "answer": found.answer.value,
+        "host": _host(host, resources),
+        "reasons": [
+            {"code": one.code, "verdict": one.verdict.value, "text": one.text}
+            for one in found.reasons
+        ],
+        "instead": found.instead or None,
+    }
+
+
+def _host(host: Host, resources: Resources) -> JSON:
+    return {
+        "isa": str(host.isa),
+        "cpus": resources.cpus,
+        "memory": resources.memory,
+        "store_free": resources.store_free,
+        "driver": str(host.driver) if host.driver else None,
+        "wsl": host.wsl,
+        "gpu_containers": resources.gpu_containers,
+        "gpus": [
+            {
+                "name": gpu.name,
+                "capability": str(gpu.capability) if gpu.capability else None,
+                "memory": gpu.memory,
+            }
+            for gpu in host.gpus
         ],
     }
 

@@ -61,14 +61,15 @@ def diagnose(
         Finding(reason.code, reason.verdict, reason.text, _remedy(reason.code, cell, host, matrix))
         for reason in found.reasons
     ]
-    of_host = _host_findings(host, resources) if cell.cuda and host.gpus else ()
+    of_host = host_findings(host, resources) if cell.cuda and host.gpus else ()
     return Diagnosis(
         cells=tuple(judge(each, host, matrix) for each in matrix.cells),
         findings=(*of_cell, *of_host),
     )
 
 
-def _host_findings(host: Host, resources: Resources) -> Iterator[Finding]:
+def host_findings(host: Host, resources: Resources) -> Iterator[Finding]:
+    """Yield what keeps the GPUs of a host from its containers."""
     if not resources.gpu_containers:
         yield Finding(
             "gpu-containers",

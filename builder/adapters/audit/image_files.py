@@ -62,11 +62,18 @@ class _TarBlobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageHead:
-    """What an image's own documents say: its digest, its layers (lowest first), its ENV."""
+    """What an image's own documents say: its digest, its layers (lowest first), its ENV.
+
+    `size` is that of the compressed layers and `manifest_size` that of the manifest, in bytes;
+    a docker archive has neither, and 0 stands there.
+    """
 
     digest: str
     layers: tuple[str, ...]
     environment: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
+    manifest_size: int = 0
 
 
 @contextmanager
@@ -112,17 +119,27 @@ class ImageFiles:
             digest = _choose(manifest)
             manifest = self._json(_blob(digest))
         config = self._json(_blob(manifest["config"]["digest"]))
-        layers = tuple(_blob(layer["digest"]) for layer in manifest["layers"])
-        return ImageHead(digest=digest, layers=layers, environment=_environment(config))
+        with self._blobs.open(_blob(digest)) as file:
+            manifest_size = len(file.read(_JSON_LIMIT))
+        return ImageHead(
+            digest=digest,
+            layers=tuple(_blob(layer["digest"]) for layer in manifest["layers"]),
+            environment=_environment(config),
+            labels=_labels(config),
+            size=sum(int(layer["size"]) for layer in manifest["layers"]),
+            manifest_size=manifest_size,
+        )
 
     def _docker_head(self) -> ImageHead:
         entry = self._json("manifest.json")[0]
         with self._blobs.open(entry["Config"]) as file:
             data = file.read(_JSON_LIMIT)
+        config = json.loads(data)
         return ImageHead(
             digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
             layers=tuple(str(layer) for layer in entry["Layers"]),
-            environment=_environment(json.loads(data)),
+            environment=_environment(config),
+            labels=_labels(config),
         )
 
     def _json(self, name: str) -> Any:  # noqa: ANN401 - its users fail on what is not there
@@ -270,6 +287,11 @@ def _choose(index: Mapping[str, list[dict[str, str]]]) -> str:
     named = ", ".join(str(entry.get("platform")) for entry in entries)
     message = f"no amd64 image among {named}"
     raise ValueError(message)
+
+
+def _labels(config: Mapping[str, object]) -> dict[str, str]:
+    inner = cast("Mapping[str, dict[str, str]]", config.get("config") or {})
+    return dict(inner.get("Labels") or {})
 
 
 def _environment(config: Mapping[str, object]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Records of builds and verifications: small JSON files, each replaced in one step."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def write(record: Mapping[str, object], path: Path) -> None:
         fresh = path.with_suffix(".new")
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(path)
+
+
+def dated(record: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a record with today's date (UTC)."""
+    return {**record, "date": time.strftime("%Y-%m-%d", time.gmtime())}
 
 
 def read(path: Path) -> Mapping[str, object] | None:

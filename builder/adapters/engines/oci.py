@@ -73,7 +73,11 @@ def layout_digest(layout: Path) -> str:
 
 
 def _add_json(blobs: Path, media_type: str, value: Mapping[str, object]) -> dict[str, object]:
-    content = _dump(value)
+    return add_blob(blobs, media_type, _dump(value))
+
+
+def add_blob(blobs: Path, media_type: str, content: bytes) -> dict[str, object]:
+    """Write one blob of a layout, and return its descriptor."""
     digest = hashlib.sha256(content).hexdigest()
     (blobs / digest).write_bytes(content)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}

@@ -43,7 +43,12 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def oci_layout(folder: Path, layers: list[bytes], env: list[str] | None = None) -> Path:
+def oci_layout(
+    folder: Path,
+    layers: list[bytes],
+    env: list[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Path:
     """Write an OCI layout with an attestation beside the image."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -52,7 +57,7 @@ def oci_layout(folder: Path, layers: list[bytes], env: list[str] | None = None) 
         (blobs / sha(data)).write_bytes(data)
         return {"digest": f"sha256:{sha(data)}", "size": len(data)}
 
-    config = add(json.dumps({"config": {"Env": env}}).encode())
+    config = add(json.dumps({"config": {"Env": env, "Labels": labels}}).encode())
     manifest = add(
         json.dumps({"config": config, "layers": [add(data) for data in layers]}).encode()
     )
