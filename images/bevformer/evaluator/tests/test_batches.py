@@ -188,7 +188,7 @@ def test_an_interrupted_batched_run_resumes_to_the_same_bytes(
     assert run(*words, "--work-dir", tmp_path / "whole")[0] == 0
     write = Journal.write
 
-    def write_and_stop(self: Journal, *arguments: Any) -> None:  # noqa: ANN401
+    def write_and_stop(self: Journal, *arguments: Any) -> None:
         write(self, *arguments)
         raise KeyboardInterrupt
 

@@ -20,7 +20,7 @@ from bevformer_eval.data.source import DirectorySource
 from bevformer_eval.errors import DataError, HostError
 from bevformer_eval.fast import layers
 from bevformer_eval.fast.engine import Engine, Inputs, Ticket
-from bevformer_eval.fast.networks import Float32Network, Tiles, choose_tiles
+from bevformer_eval.fast.networks import Float32Network, choose_tiles
 from bevformer_eval.fast.predictor import FastPredictor, plan
 from bevformer_eval.model import BEVFormerTiny, decode
 from bevformer_eval.model.backbone import FPN, ResNet50

@@ -1,4 +1,4 @@
-"""Against golden_data: what upstream's own converter, dataset, model and formatting make of the synthetic scenes."""
+"""Against golden_data: what upstream's own code, from converter to format, makes of the scenes."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ binds all of its hundred ops (40 CPU-minutes). For measuring the op where no ima
     python build_mmcv_op.py mmcv-full-1.7.2.tar.gz OUT
     PYTHONPATH=OUT bevformer-eval check-ops --device cuda
 """
-# ruff: noqa: INP001
 
 from __future__ import annotations
 
@@ -55,7 +54,7 @@ def main() -> int:
 
 def build(sdist: Path, out: Path) -> Path:
     """Compile the op of an mmcv-full source distribution and return the extension's file."""
-    from torch.utils import cpp_extension  # noqa: PLC0415 - slow, and --help needs none
+    from torch.utils import cpp_extension
 
     package = out / "mmcv"
     package.mkdir(parents=True, exist_ok=True)

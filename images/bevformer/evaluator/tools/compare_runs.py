@@ -47,7 +47,8 @@ def compare(run: Path, expected: Path) -> Dict[str, Any]:
     totals = np.array([[len(wanted.scores), len(found.scores)] for _, found, wanted in samples])
     matched = np.array([len(match) for match in matches])
     late = np.array([step for step, _, _ in samples])
-    worst = np.concatenate(matches).max(0, initial=0.0)
+    deviations = np.concatenate(matches)
+    worst, typical = deviations.max(0, initial=0.0), np.sqrt((deviations**2).mean(0))
     metrics = [_metrics(folder) for folder in (run, expected)]
     return {
         "samples": len(samples),
@@ -60,6 +61,8 @@ def compare(run: Path, expected: Path) -> Dict[str, Any]:
         ],
         "largest_box_deviation": float(worst[0]),
         "largest_score_deviation": float(worst[1]),
+        "rms_box_deviation": float(typical[0]),
+        "rms_score_deviation": float(typical[1]),
         "metrics": {name: [found[name] for found in metrics] for name in ("mAP", "NDS")},
     }
 

@@ -26,7 +26,7 @@ def choose_device(wanted: str, local_rank: int, *, tf32: bool) -> str:
     return f"cuda:{index}"
 
 
-def _check_gpu(torch: Any, index: int) -> None:  # noqa: ANN401 - the torch module
+def _check_gpu(torch: Any, index: int) -> None:
     if not torch.cuda.is_available():
         raise HostError(
             f"torch {torch.__version__} cannot use a GPU: {_why_not(torch)}",
@@ -47,7 +47,7 @@ def _check_gpu(torch: Any, index: int) -> None:  # noqa: ANN401 - the torch modu
         )
 
 
-def _why_not(torch: Any) -> str:  # noqa: ANN401
+def _why_not(torch: Any) -> str:
     if torch.version.cuda is None:
         return "it is built without CUDA"
     try:

@@ -13,7 +13,7 @@ from bevformer_eval.results import CLASSES, Boxes, lidar_boxes, rotation_of
 class GroundTruth:
     """Annotations read through nuscenes-devkit."""
 
-    def __init__(self, devkit: Any) -> None:  # noqa: ANN401 - NuScenes
+    def __init__(self, devkit: Any) -> None:
         from nuscenes.eval.detection.utils import category_to_detection_name
 
         self._devkit = devkit

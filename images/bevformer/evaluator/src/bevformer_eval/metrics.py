@@ -24,7 +24,7 @@ _CONFIG = "detection_cvpr_2019"
 Metrics = Dict[str, Any]  # what metrics.json holds; see schemas/metrics.json
 
 
-def open_devkit(dataset: Dataset, folder: Path) -> Any:  # noqa: ANN401 - NuScenes
+def open_devkit(dataset: Dataset, folder: Path) -> Any:
     """Return nuscenes-devkit's database of the evaluated scenes, kept in `folder`."""
     from nuscenes.nuscenes import NuScenes
 
@@ -42,7 +42,7 @@ def open_devkit(dataset: Dataset, folder: Path) -> Any:  # noqa: ANN401 - NuScen
         return NuScenes(version=dataset.version, dataroot=str(folder), verbose=False)
 
 
-def score(devkit: Any, split: str, results: Path) -> Metrics:  # noqa: ANN401
+def score(devkit: Any, split: str, results: Path) -> Metrics:
     """Return mAP, NDS, the mean errors, and AP and errors by class (None where undefined)."""
     from nuscenes.eval.common.config import config_factory
     from nuscenes.eval.detection.evaluate import DetectionEval

@@ -182,7 +182,7 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 def _describe_mmcv() -> str:
     try:
-        import mmcv  # noqa: PLC0415
+        import mmcv
 
         extension = ops.mmcv_ext()
         return f"{mmcv.__version__}, compiled for CUDA {extension.get_compiling_cuda_version()}"
@@ -207,9 +207,7 @@ def diagnose(target: torch.device) -> str:
 def _why_not_importable() -> str:
     spec = importlib.util.find_spec("mmcv")
     if spec is None or not spec.submodule_search_locations:
-        return (
-            f"{_ABSENT}, the PyTorch form is used; install mmcv-full 1.x for its CUDA op"
-        )
+        return f"{_ABSENT}, the PyTorch form is used; install mmcv-full 1.x for its CUDA op"
     try:
         extension = ops.mmcv_ext()
     except (ImportError, OSError) as error:
@@ -226,7 +224,8 @@ def _explain_import(error: str, package: Path) -> str:
         symbol = first.rpartition("undefined symbol:")[2].strip()
         return (
             f"mmcv's extension was built for another torch than {here} (undefined symbol "
-            f"{symbol}); uninstall mmcv and mmcv-full, then build mmcv-full against this torch without a cache"
+            f"{symbol}); uninstall mmcv and mmcv-full, then build mmcv-full against this torch "
+            "without a cache"
         )
     library = re.match(r"(\S+\.so\S*): cannot open shared object", first)
     if library:

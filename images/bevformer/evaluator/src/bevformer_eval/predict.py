@@ -86,7 +86,7 @@ class NativePredictor:
 
     def __init__(
         self,
-        model: Any,  # noqa: ANN401 - BEVFormerTiny; torch is imported late
+        model: Any,
         device: str,
         source: Source,
         *,
@@ -112,7 +112,7 @@ class NativePredictor:
 
     def _frame(
         self, sample: Sample, inputs: Tuple[np.ndarray, np.ndarray, Any], result: SceneResult
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Evaluate one frame, append its boxes to the result, and return its BEV."""
         import torch
 
@@ -137,7 +137,7 @@ class NativePredictor:
         return output.bev
 
 
-def decoded(output: Any) -> List[Boxes]:  # noqa: ANN401
+def decoded(output: Any) -> List[Boxes]:
     """Return the boxes of each frame of a model output as numpy arrays."""
     from bevformer_eval.model import decode
 

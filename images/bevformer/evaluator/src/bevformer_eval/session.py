@@ -40,7 +40,7 @@ class Session:
     _devkit: Optional[Any] = None
 
     @property
-    def devkit(self) -> Any:  # noqa: ANN401 - NuScenes
+    def devkit(self) -> Any:
         """nuscenes-devkit's database, opened on demand: who only predicts needs none."""
         if self._devkit is None:
             folder = self.args.work_dir / "devkit" / f"rank{self.place.rank}"

@@ -27,7 +27,7 @@ _KNOWN = {
 class _NumbersOnly(pickle.Unpickler):
     """An unpickler that knows numpy's arrays and refuses all else."""
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
             return _latin1
         if (module, name) not in _KNOWN:

@@ -83,11 +83,11 @@ def _stamp(path: Path) -> Stamp:
 class Member:
     """One archive."""
 
-    def lookup(self, path: str) -> Any:  # noqa: ANN401 - what `open` of the same archive takes
+    def lookup(self, path: str) -> Any:
         """Return what is needed to open the file; None if it is not here."""
         raise NotImplementedError
 
-    def open(self, path: str, info: Any) -> BinaryIO:  # noqa: ANN401
+    def open(self, path: str, info: Any) -> BinaryIO:
         """Open a file."""
         raise NotImplementedError
 
@@ -156,7 +156,7 @@ class _Readers:
         self._lock = threading.Lock()
         self._tars: OrderedDict[Tuple[str, str], Any] = OrderedDict()
 
-    def get(self, key: Tuple[str, str], mount: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def get(self, key: Tuple[str, str], mount: Callable[[], Any]) -> Any:
         """Return the reader for a folder of an archive; the least recently used one makes room."""
         with self._lock:
             if key not in self._tars:
@@ -179,10 +179,10 @@ class _Tar(Member):
         self._path, self._index, self._readers = path, index, readers
         self._tar = _mount(path, index)
 
-    def lookup(self, path: str) -> Any:  # noqa: ANN401
+    def lookup(self, path: str) -> Any:
         return self._tar.lookup(f"/{path}")
 
-    def open(self, path: str, info: Any) -> BinaryIO:  # noqa: ANN401
+    def open(self, path: str, info: Any) -> BinaryIO:
         tar = self._tar
         if self._path.suffix != ".tar":
             key = (str(self._path), path.rpartition("/")[0])
@@ -208,7 +208,7 @@ def _make_index(path: Path, index: Path) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _mount(path: Path, index: Path) -> Any:  # noqa: ANN401 - ratarmount has no types
+def _mount(path: Path, index: Path) -> Any:
     try:
         from ratarmountcore.mountsource.formats.tar import SQLiteIndexedTar
     except ImportError as error:

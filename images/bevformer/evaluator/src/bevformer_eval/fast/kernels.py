@@ -10,7 +10,7 @@ and Yokota, "Recovering single precision accuracy from Tensor Cores", 2022.) Act
 
 # A kernel's arguments are pointers, sizes and constants without Python types, in capitals where the
 # literature has them so, and there are as many as the hardware needs.
-# ruff: noqa: ANN001, ANN201, ANN202, E741, N803, PLR0913, PLR0915, PLR0917, D401
+# ruff: noqa: ANN001, ANN201, ANN202, E741, N803, PLR0913, PLR0917, D401
 
 from __future__ import annotations
 
