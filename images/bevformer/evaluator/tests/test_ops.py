@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import struct
 import sys
@@ -136,6 +137,21 @@ def test_an_extension_that_does_not_run_is_explained(
     problem = ops_check.diagnose(torch.device("cuda"))
     assert message in problem
     assert "\n" not in problem
+
+
+def test_what_mmcv_prints_does_not_reach_stdout(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    def forward(*_: torch.Tensor, im2col_step: int) -> torch.Tensor:
+        ctypes.CDLL(None).printf(b"error in the op: no kernel image is available %d\n", im2col_step)
+        return torch.zeros(1, 1, 2)
+
+    extension = ModuleType("mmcv._ext")
+    extension.ms_deform_attn_forward = forward  # type: ignore[attr-defined]
+    monkeypatch.setattr(ops, "mmcv_ext", lambda: extension)
+    assert not ops._attends_ones(torch.device("cpu"))
+    out, error = capfd.readouterr()
+    assert (out, error) == ("", "error in the op: no kernel image is available 1\n")
 
 
 def _fatbin(*entries: Tuple[int, int]) -> bytes:

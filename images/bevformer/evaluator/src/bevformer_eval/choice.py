@@ -164,6 +164,19 @@ def _upstream(
     return Chosen(authors, arithmetic(choice.device, "float32", args.tf32))
 
 
+def _note_missing_op(device: str) -> None:
+    """Say why mmcv's op does not serve a GPU: the PyTorch form takes four times as long."""
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    from bevformer_eval.ops_check import diagnose
+
+    problem = diagnose(torch.device(device))
+    if problem:
+        say(f"note: {problem}")
+
+
 def _fast(choice: Choice, args: argparse.Namespace, source: Source, workers: int) -> Chosen:
     """Return the predictor that has several scenes in a batch."""
     _keep_kernels(args.work_dir)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bevformer_eval.output import native_talk_on_stderr
+
 SpatialShapes = Tuple[Tuple[int, int], ...]
 OP = "ms_deform_attn_forward"
 
@@ -128,5 +130,5 @@ def _attends_ones(device: torch.device) -> bool:
     ones = torch.ones(1, 4, 1, 2, device=device)
     middle = torch.full((1, 1, 1, 1, 1, 2), 0.5, device=device)
     weights = torch.ones(1, 1, 1, 1, 1, device=device)
-    with torch.no_grad():
+    with torch.no_grad(), native_talk_on_stderr():
         return bool((ms_deform_attn_mmcv(ones, ((2, 2),), middle, weights) == 1).all())

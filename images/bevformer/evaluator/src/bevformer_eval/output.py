@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -23,6 +24,28 @@ def say(text: str) -> None:
     """Print one line for people on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def native_talk_on_stderr() -> Iterator[None]:
+    """Send what C code prints on stdout to stderr: stdout is for data.
+
+    mmcv's op prints a CUDA error so, and Python does not see it.
+    """
+    try:
+        saved = os.dup(1)
+    except OSError:  # there is no stdout
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    try:
+        libc.fflush(None)
+        os.dup2(2, 1)
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 @contextmanager
