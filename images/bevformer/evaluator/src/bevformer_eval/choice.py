@@ -17,7 +17,7 @@ from bevformer_eval.predict import NativePredictor, Observer, Predictor, gpu_err
 
 _MOST_WORKERS = 32
 _BATCH = 8  # an H200 evaluates 16 scenes side by side only 3 % faster
-_MEMORY_OF_A_SCENE = 4 * 2**30  # bytes; float32, the larger, reserved 25.6 GiB for eight
+_MEMORY_OF_A_SCENE = 4 * 2**30  # bytes; float32, the larger, reserved 22 to 26 GiB for eight
 
 
 @dataclass(frozen=True)
