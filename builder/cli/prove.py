@@ -5,8 +5,9 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from builder.adapters.audit.audit_cache import AuditCache
@@ -14,14 +15,17 @@ from builder.adapters.audit.audit_target import Audited, TargetAuditor
 from builder.adapters.audit.auditor import Auditor, processors
 from builder.adapters.audit.demangle import demangler
 from builder.adapters.audit.image_files import open_image
+from builder.adapters.data import evidence_files
 from builder.adapters.proof import qemu, rootfs
 from builder.adapters.proof.proof_documents import proof_document
+from builder.adapters.proof.tripwires import Tripwires
 from builder.cli import wiring
 from builder.cli.audit import Docker, cache_folder
 from builder.commands import prove as command
 from builder.commands import prove_text
 from builder.domain.cpu_model import choose_cpu
-from builder.domain.proof import Outcome, Proof, Workload, imports
+from builder.domain.isa import highest_level
+from builder.domain.proof import Outcome, Proof, Suspect, Workload, imports, suspects
 from builder.errors import HostError, UsageError, VerificationError
 
 
@@ -40,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="run only it")
     parser.add_argument("--limit", type=int, default=1800, metavar="S", help="seconds a workload")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="keep the proof there, for the passport"
+    )
     parser.add_argument("--json", action="store_true", help="print the proof as JSON")
 
 
@@ -53,17 +60,30 @@ def execute(args: argparse.Namespace) -> int:
     subject = command.Subject(target=audited.target, digest=audited.digest, files=audited.files)
     with _unpacked(args.image) as root:
         image = qemu.EmulatedImage(root, cpu.model, audited.environment)
+        level = cpu.level or highest_level(image.features)
+        wires = Tripwires(root, suspects(audited.files, level))
 
-        def run() -> Iterator[Outcome]:
+        def run() -> tuple[Sequence[Outcome], Sequence[Suspect]]:
+            outcomes = []
             for workload in chosen:
                 wiring.progress().say(f"{workload.name} on {cpu.model}")
-                yield image.run(workload, limit=args.limit)
+                once = partial(image.run, workload, limit=args.limit)
+                outcomes.append(image.explain(wires.run(workload, once), limit=args.limit))
+            return outcomes, wires.suspects
 
-        proof = command.prove(
-            subject, cpu, image.features, emulator=qemu.version(), run=lambda: list(run())
-        )
+        proof = command.prove(subject, cpu, image.features, emulator=qemu.version(), run=run)
+    if args.record:
+        _keep(proof, args.record)
     _print(proof, as_json=args.json)
     return 0 if proof.holds else VerificationError.exit_code
+
+
+def _keep(proof: Proof, folder: Path) -> None:
+    """Write the proof beside the other evidence, under the level and model that it is about."""
+    model = proof.model.split(",")[0]
+    path = folder / f"proof-{proof.level or 'no-level'}-{model}.json"
+    evidence_files.write(evidence_files.dated(proof_document(proof)), path)
+    wiring.progress().say(f"wrote {path}")
 
 
 def _print(proof: Proof, *, as_json: bool) -> None:

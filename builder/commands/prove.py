@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from builder.domain.audit.report import FileAudit
 from builder.domain.cpu_model import CpuChoice
 from builder.domain.isa import highest_level
-from builder.domain.proof import Outcome, Proof, Workload, unproven
+from builder.domain.proof import Outcome, Proof, Suspect, Workload, unproven
 from builder.errors import VerificationError
 
 
@@ -25,13 +25,17 @@ def prove(
     features: tuple[str, ...],
     *,
     emulator: str,
-    run: Callable[[], Sequence[Outcome]],
+    run: Callable[[], tuple[Sequence[Outcome], Sequence[Suspect]]],
 ) -> Proof:
-    """Run the workloads on a CPU that shows `features`, which must be those of the level."""
+    """Run the workloads on a CPU that shows `features`, which must be those of the level.
+
+    `run` returns how each workload ended, and the suspects with who entered them.
+    """
     shown = highest_level(features)
     if cpu.level is not None and shown is not cpu.level:
         message = f"{cpu.model} shows {shown} under {emulator}, not {cpu.level}"
         raise VerificationError(message, hint="use qemu 7.2 or later, or name a model with --cpu")
+    outcomes, entered = run()
     return Proof(
         target=subject.target,
         digest=subject.digest,
@@ -39,7 +43,8 @@ def prove(
         level=cpu.level,
         emulator=emulator,
         features=features,
-        outcomes=tuple(run()),
+        outcomes=tuple(outcomes),
+        suspects=tuple(entered),
         unproven=unproven(subject.files, cpu.level or shown),
     )
 

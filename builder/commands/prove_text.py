@@ -17,6 +17,7 @@ def lines(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
     yield ""
     for outcome in proof.outcomes:
         yield from _outcome(outcome, demangle)
+    yield from _suspects(proof, demangle)
     if proof.unproven:
         yield ""
         yield "unproven: not observed to fail in these workloads, which is all that a run can say"
@@ -25,6 +26,20 @@ def lines(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
             if entry.silent:
                 counts.append(f"{entry.silent} with LZCNT, which qemu runs wrongly in silence")
             yield f"  {entry.file}: {', '.join(counts)}"
+
+
+def _suspects(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
+    if not proof.suspects:
+        return
+    entered = [suspect for suspect in proof.suspects if suspect.entered_by]
+    yield ""
+    yield (
+        f"suspects: {len(entered)} of {len(proof.suspects)} were entered, and did not reach what"
+        " this CPU lacks; of the others no workload tells anything"
+    )
+    for suspect in entered:
+        name = demangle(suspect.function) if suspect.function else hex(suspect.address)
+        yield f"  entered by {suspect.entered_by}: {name} in {suspect.file}"
 
 
 def _outcome(outcome: Outcome, demangle: Callable[[str], str]) -> Iterator[str]:

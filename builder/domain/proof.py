@@ -32,8 +32,8 @@ class FaultSite:
 
     library: str  # empty where the loader had not told it
     address: int  # in the library, else in memory
-    function: str
-    instruction: str
+    function: str = ""
+    instruction: str = ""
     python: tuple[str, ...] = ()  # innermost first, as faulthandler prints it
 
 
@@ -58,6 +58,20 @@ class Unproven:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A function that the audit suspects, and the first workload that entered it, if any did.
+
+    Whoever was entered without SIGILL did not reach what the CPU lacks, in that workload; of the
+    others a run tells nothing.
+    """
+
+    file: str
+    function: str  # empty in a stripped file
+    address: int
+    entered_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """All workloads of an image on one emulated CPU."""
 
@@ -69,6 +83,7 @@ class Proof:
     features: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     unproven: tuple[Unproven, ...]
+    suspects: tuple[Suspect, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -90,6 +105,18 @@ def unproven(files: Sequence[FileAudit], level: IsaLevel) -> tuple[Unproven, ...
         if counts or judged.silent:
             found.append(Unproven(file=file.name, functions=counts, silent=judged.silent))
     return tuple(found)
+
+
+def suspects(files: Sequence[FileAudit], level: IsaLevel) -> tuple[Suspect, ...]:
+    """List the functions that an audit suspects at `level`, each once."""
+    found = (
+        Suspect(file=file.name, function=finding.function.symbol, address=finding.function.address)
+        for file in files
+        for judged in [file.at(level)]
+        for finding in (judged.findings if judged else ())
+        if finding.verdict is AuditVerdict.SUSPECT
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def imports(files: Sequence[FileAudit]) -> tuple[Workload, ...]:

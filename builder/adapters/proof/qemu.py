@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from builder.adapters import process
 from builder.adapters.audit.code_map import read_code_map
 from builder.adapters.audit.elf import ElfError, ElfFile
 from builder.adapters.proof import rootfs
-from builder.adapters.proof.qemu_core import SIGILL, Crash, read_core
+from builder.adapters.proof.qemu_core import SIGILL, read_core
 from builder.domain.cpu_model import cpuinfo, flags
 from builder.domain.proof import Ending, FaultSite, Outcome, Workload
 from builder.errors import HostError, VerificationError
@@ -99,7 +100,10 @@ class EmulatedImage:
         return flags(own)
 
     def run(self, workload: Workload, *, limit: int) -> Outcome:
-        """Run one workload for `limit` seconds at most, and name whatever the CPU refused."""
+        """Run one workload for `limit` seconds at most, and tell where the CPU refused.
+
+        `explain` adds to such an outcome what stands there.
+        """
         for core in self._cores():
             core.unlink()
         code, seconds = self._start(workload.argv, {}, limit)
@@ -112,8 +116,10 @@ class EmulatedImage:
         sites: tuple[FaultSite, ...] = ()
         if refused:
             ending = Ending.SIGILL
-            lines = self._python_lines(workload, limit)
-            sites = tuple(self._site(crash, lines) for crash in refused)
+            sites = tuple(
+                FaultSite(library=crash.library, address=crash.address - crash.base)
+                for crash in refused
+            )
         return Outcome(
             workload=workload,
             ending=ending,
@@ -121,6 +127,14 @@ class EmulatedImage:
             sites=sites,
             tail="" if ending is Ending.PASSED else tail,
         )
+
+    def explain(self, outcome: Outcome, *, limit: int) -> Outcome:
+        """Name function, instruction and Python lines of what the CPU refused."""
+        if not outcome.sites:
+            return outcome
+        lines = self._python_lines(outcome.workload, limit)
+        sites = tuple(self._named(site, lines) for site in outcome.sites)
+        return replace(outcome, sites=sites)
 
     def _start(self, argv: Sequence[str], more: Mapping[str, str], limit: int) -> tuple[int, float]:
         unshare, timeout, chroot = (_tool(name) for name in ("unshare", "timeout", "chroot"))
@@ -156,19 +170,12 @@ class EmulatedImage:
             if not match[1].startswith("<frozen importlib")
         )
 
-    def _site(self, crash: Crash, lines: tuple[str, ...]) -> FaultSite:
-        address = crash.address - crash.base
-        function, instruction = "", ""
-        if crash.library:
-            path = rootfs.inside(self._root, crash.library)
-            function, instruction = _describe(path, address)
-        return FaultSite(
-            library=crash.library,
-            address=address,
-            function=function,
-            instruction=instruction,
-            python=lines,
-        )
+    def _named(self, site: FaultSite, lines: tuple[str, ...]) -> FaultSite:
+        if not site.library:
+            return replace(site, python=lines)
+        path = rootfs.inside(self._root, site.library)
+        function, instruction = _describe(path, site.address)
+        return replace(site, function=function, instruction=instruction, python=lines)
 
 
 def _describe(path: Path, address: int) -> tuple[str, str]:

@@ -1,14 +1,30 @@
 """What a proof says, and what it leaves open."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from builder.adapters.data.schemas import validator
+from builder.adapters.proof.proof_documents import proof_document
+from builder.commands import prove_text
 from builder.domain.audit.judge import CountRow, LevelJudgement
+from builder.domain.audit.program import Label
 from builder.domain.audit.report import FileAudit
-from builder.domain.audit.verdicts import AuditVerdict, Signal
+from builder.domain.audit.verdicts import AuditVerdict, Finding, Signal
 from builder.domain.isa import IsaLevel
-from builder.domain.proof import Ending, Outcome, Proof, Unproven, Workload, imports, unproven
+from builder.domain.proof import (
+    Ending,
+    FaultSite,
+    Outcome,
+    Proof,
+    Suspect,
+    Unproven,
+    Workload,
+    imports,
+    suspects,
+    unproven,
+)
 
 LEVEL = IsaLevel.V2
 PASSED = Outcome(workload=Workload(name="a", argv=("a",)), ending=Ending.PASSED, seconds=1)
@@ -73,6 +89,49 @@ def test_what_an_audit_left_open_stays_unproven() -> None:
         Unproven(file="open.so", functions={"suspect": 2, "pointer": 7}, silent=0),
         Unproven(file="silent.so", functions={}, silent=1),
     )
+
+
+def finding(verdict: AuditVerdict, symbol: str, address: int) -> Finding:
+    return Finding(
+        verdict=verdict,
+        signal=Signal.DIRECT,
+        function=Label(symbol=symbol, unit="", address=address),
+        needs=("avx",),
+        instruction="vxorps",
+        address=address + 4,
+    )
+
+
+def test_the_suspects_of_an_audit_are_listed_once() -> None:
+    rows = (
+        finding(AuditVerdict.SUSPECT, "f", 16),
+        finding(AuditVerdict.SUSPECT, "f", 16),
+        finding(AuditVerdict.SUSPECT, "", 32),
+        finding(AuditVerdict.UNKNOWN, "g", 48),
+    )
+    levels = (replace(judged(), findings=rows),)
+    files = [FileAudit(name="a.so", identity="", levels=levels), FileAudit(name="b", identity="")]
+    assert suspects(files, LEVEL) == (
+        Suspect(file="a.so", function="f", address=16),
+        Suspect(file="a.so", function="", address=32),
+    )
+
+
+def test_a_proof_keeps_to_its_schema_and_tells_who_was_entered() -> None:
+    site = FaultSite(library="a.so", address=1, function="f", instruction="vxorps", python=("x",))
+    crash = replace(PASSED, ending=Ending.SIGILL, sites=(site,))
+    entered = Suspect(file="a.so", function="f", address=16, entered_by="a")
+    found = replace(
+        proof(PASSED, crash),
+        digest="d",
+        suspects=(entered, Suspect(file="a.so", function="", address=32)),
+        unproven=(Unproven(file="a.so", functions={"suspect": 2}, silent=1),),
+    )
+    document = json.loads(json.dumps(proof_document(found), default=lambda one: one.value))
+    assert list(validator("proof").iter_errors(document)) == []
+    text = "\n".join(prove_text.lines(found, str))
+    assert "suspects: 1 of 2 were entered" in text
+    assert "  entered by a: f in a.so" in text
 
 
 def test_the_imports_of_all_compiled_packages_are_workloads() -> None:
