@@ -11,9 +11,14 @@ IMAGE ?= bevformer
 ENGINE ?= docker
 SELECT := --image $(IMAGE) $(if $(CELL),--cell $(CELL)) $(if $(CUDA),--cuda $(CUDA)) \
           $(if $(ISA),--isa $(ISA)) $(if $(GPU),--gpu $(GPU))
+TAG := cellar/$(IMAGE):$(or $(CELL),cpu)
+LEVEL := $(or $(ISA),x86-64-v2)
+CHECK_OPS := bevformer-eval check-ops --trials 3
+GROUND_TRUTH := bevformer-eval --synthetic --ground-truth --scenes 1 --samples 1 --work-dir /tmp/gt
+BASELINE := $(addprefix --baseline ,$(wildcard images/$(IMAGE)/audit/$(or $(CELL),cpu).json))
 
-.PHONY: help setup image lock lock-check lock-tools fetch render build audit verify reproduce doctor \
-        matrix lint test test-evaluator test-engine docs fault bench clean
+.PHONY: help setup image lock lock-check lock-tools fetch render build audit prove passport verify \
+        reproduce doctor matrix lint test test-evaluator test-engine docs fault bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,8 +50,15 @@ render: setup ## write the golden Dockerfiles of all cells
 build: setup ## build a cell's image without network
 	@$(CELLAR) build $(SELECT) --engine $(ENGINE)
 
-audit: setup ## say which CPUs and GPUs the image's binaries need
-	@$(CELLAR) audit cellar/$(IMAGE):$(or $(CELL),cpu)
+audit: setup ## say which CPUs and GPUs the image's binaries need; fail where it got worse
+	@$(CELLAR) audit $(TAG) --isa $(LEVEL) --waivers images/$(IMAGE)/waivers.yaml $(BASELINE)
+
+prove: setup ## run the image's workloads on an emulated CPU of its level (needs qemu-user-static)
+	@$(CELLAR) prove $(TAG) --cpu $(LEVEL) --limit 900 --record .cellar/evidence/$(IMAGE) \
+	  --run 'check-ops=$(CHECK_OPS)' --run 'ground-truth=$(GROUND_TRUTH)'
+
+passport: setup ## say what the image needs of its host, and what was proven of it
+	@$(CELLAR) passport $(TAG)
 
 verify: setup ## test a built image and record the evidence
 	@$(CELLAR) verify $(SELECT) --engine $(ENGINE)

@@ -81,7 +81,8 @@ def execute(args: argparse.Namespace) -> int:
 def _keep(proof: Proof, folder: Path) -> None:
     """Write the proof beside the other evidence, under the level and model that it is about."""
     model = proof.model.split(",")[0]
-    path = folder / f"proof-{proof.level or 'no-level'}-{model}.json"
+    image = proof.digest.removeprefix("sha256:")[:12]
+    path = folder / f"proof-{image}-{proof.level or 'no-level'}-{model}.json"
     evidence_files.write(evidence_files.dated(proof_document(proof)), path)
     wiring.progress().say(f"wrote {path}")
 
