@@ -96,7 +96,6 @@ fault: setup ## long fault-injection loops of the store and downloads
 
 bench: setup ## the measurements: make image beside a plain Dockerfile, the audit beside objdump
 	@$(PYTHON) -m tests.bench
-	@PYTHONPATH=. $(PYTHON) tests/bench/bench_audit.py
 
 clean: ## remove .venv and build leftovers (not the store)
 	rm -rf .venv .cellar .mypy_cache .ruff_cache .pytest_cache

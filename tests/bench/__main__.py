@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.bench.row import Row
 
-NAMES = ("image",)
+NAMES = ("image", "audit")
 
 
 def main() -> int:
