@@ -21,7 +21,7 @@ from builder.adapters import process
 from builder.adapters.engines import oci
 from builder.adapters.engines.buildah_engine import BuildahEngine
 from builder.adapters.engines.docker_engine import DockerEngine
-from builder.cli import building, selection
+from builder.cli import building, selection, wiring
 from builder.commands.build import Order
 from builder.domain.comparison import ImageFacts
 from builder.domain.engine import Engine, RunOptions
@@ -92,7 +92,11 @@ def order(request: pytest.FixtureRequest) -> Order:
         isa=option("--isa") or None,
         gpu=option("--gpu") or None,
     )
-    return building.order(selection.select(args), target=option("--target"))
+    chosen, target = selection.select(args), option("--target")
+    if option("--bundle"):  # whoever laid it out had every source; this machine has no store
+        lock = wiring.lock(args.image, chosen.cell)
+        return Order(recipe=building.recipe(chosen), lock=lock, target=target)
+    return building.order(chosen, target=target)
 
 
 @pytest.fixture(scope="session")
