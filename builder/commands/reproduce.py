@@ -101,12 +101,9 @@ def reproduce(order: Order, tools: Tools, reader: Reader, *, first_engine: Engin
 
 def expected_of(order: Order, key: str) -> ExpectedImage | None:
     """Return what the lock says that the inputs `key` must give, if it says so."""
-    selection = order.recipe.selection
-    if selection.gpu_archs != selection.cell.gpu_archs:
-        return None
-    wanted = (str(selection.isa), order.target, key)
+    wanted = (str(order.recipe.selection.isa), order.target, order.recipe.selection.narrower, key)
     for image in order.lock.expected:
-        if (image.isa, image.target, image.key) == wanted:
+        if (image.isa, image.target, image.gpu, image.key) == wanted:
             return image
     return None
 
@@ -121,13 +118,14 @@ def record(order: Order, reproduction: Reproduction) -> Lock:
         digest=second.digest,
         diff_ids=second.diff_ids,
         engine=reproduction.engine,
+        gpu=selection.narrower,
     )
     others = [
         image
         for image in order.lock.expected
-        if (image.isa, image.target) != (made.isa, made.target)
+        if (image.isa, image.target, image.gpu) != (made.isa, made.target, made.gpu)
     ]
-    expected = sorted([*others, made], key=lambda image: (image.isa, image.target))
+    expected = sorted([*others, made], key=lambda image: (image.isa, image.target, image.gpu))
     return replace(order.lock, expected=tuple(expected))
 
 

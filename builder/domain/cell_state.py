@@ -16,7 +16,8 @@ class CellState:
     """What stands in the repository for one cell.
 
     `quoted` counts locked inputs whose hash no fetch has confirmed, `unlocked` those that could
-    not be locked at all; `digest` is that of the image that the lock expects.
+    not be locked at all; `digest` is that of the image that the lock expects, and `gpu` the
+    compute capabilities it is compiled for, where those are not all of the cell's.
     """
 
     locked: bool = False
@@ -24,6 +25,7 @@ class CellState:
     unlocked: int = 0
     rendered: bool = False
     digest: str | None = None
+    gpu: str = ""
     proofs: tuple[Proof, ...] = ()
 
     @property
@@ -49,6 +51,6 @@ class CellState:
         if self.rendered:
             words.append("rendered")
         if self.digest:
-            words.append("built")
+            words.append(f"built for {self.gpu}" if self.gpu else "built")
         words += [f"{proof.level} on {proof.device}" for proof in self.proofs]
         return ", ".join(words) or "declared"

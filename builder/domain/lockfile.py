@@ -24,8 +24,9 @@ class PipLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedImage:
-    """What a rebuild must give, for one ISA level and one target.
+    """What a rebuild must give, for one ISA level, one target and one choice of GPUs.
 
+    `gpu` is empty where the ops are compiled for all GPUs of the cell, else a list as `8.6;9.0`.
     `key` is the hash of all inputs that gave it: for other inputs it says nothing.
     """
 
@@ -35,6 +36,7 @@ class ExpectedImage:
     digest: str
     diff_ids: tuple[str, ...]
     engine: str
+    gpu: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,11 @@ class Selection:
         return "-".join(parts)
 
     @property
+    def narrower(self) -> str:
+        """Return the GPUs where they are fewer than the cell's, as `8.6;9.0`; else nothing."""
+        return self.arch_list if self.gpu_archs != self.cell.gpu_archs else ""
+
+    @property
     def arch_list(self) -> str:
         """Return TORCH_CUDA_ARCH_LIST, as `8.6;9.0+PTX`; empty without a GPU."""
         return arch_list(self.gpu_archs, self.ptx)

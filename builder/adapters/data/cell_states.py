@@ -23,12 +23,14 @@ def read_state(root: Path, image: str, cell: str, *, local: bool = False) -> Cel
     if local:
         places.append(root / ".cellar" / "evidence" / image)
     expected = _expected(_json(folder / "image.json"))
+    digest, gpu = _built(expected)
     return CellState(
         locked=True,
         quoted=sum(_quoted(_json(folder / name)) for name in _INPUTS),
         unlocked=len(unlocked) if isinstance(unlocked, list) else 0,
         rendered=_rendered(root, cell),
-        digest=next((digest for target, digest in expected if target == "runtime"), None),
+        digest=digest,
+        gpu=gpu,
         proofs=tuple(sorted({p for each in places for p in _proofs(each, cell, expected)})),
     )
 
@@ -45,18 +47,25 @@ def _quoted(value: object) -> int:
     return sum(_quoted(child) for child in value) if isinstance(value, list) else 0
 
 
-def _expected(document: object) -> list[tuple[object, str]]:
+def _expected(document: object) -> list[Mapping[str, object]]:
     rows = document.get("expected") if isinstance(document, Mapping) else None
-    return [
-        (row.get("target"), str(row.get("digest")))
-        for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, Mapping)
+    return [row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, Mapping)]
+
+
+def _built(expected: list[Mapping[str, object]]) -> tuple[str | None, str]:
+    """Return digest and GPUs of the runtime image, for all GPUs of the cell where there is one."""
+    rows = [
+        (str(row.get("gpu") or ""), str(row.get("digest")))
+        for row in expected
+        if row.get("target") == "runtime"
     ]
+    gpu, digest = min(rows, default=("", None))
+    return digest, gpu
 
 
-def _proofs(folder: Path, cell: str, expected: list[tuple[object, str]]) -> Iterator[Proof]:
+def _proofs(folder: Path, cell: str, expected: list[Mapping[str, object]]) -> Iterator[Proof]:
     """Yield what was proven of the images that the lock expects; of others it proves nothing."""
-    digests = {digest for _, digest in expected}
+    digests = {row.get("digest") for row in expected}
     for path in sorted(folder.glob("*.json")):
         row = _json(path)
         if isinstance(row, Mapping) and row.get("cell") == cell and row.get("digest") in digests:

@@ -12,6 +12,7 @@ from builder.domain.cell_state import CellState, Proof
         pytest.param(CellState(locked=True), "locked", id="locked"),
         pytest.param(CellState(locked=True, rendered=True), "rendered", id="rendered"),
         pytest.param(CellState(locked=True, rendered=True, digest="d"), "built", id="built"),
+        pytest.param(CellState(digest="d", gpu="9.0"), "built", id="built-for-some"),
         pytest.param(
             CellState(digest="d", proofs=(Proof(device="cpu", level="L2"),)),
             "verified",

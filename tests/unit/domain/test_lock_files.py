@@ -39,6 +39,7 @@ FULL = replace(
             digest=f"sha256:{digest('1')}",
             diff_ids=(f"sha256:{digest('2')}",),
             engine="docker 26",
+            gpu="9.0",
         ),
     ),
 )

@@ -74,6 +74,23 @@ def evidence(**documents: object) -> dict[str, object]:
             "locked, rendered, built, L2 on cpu",
             id="verified",
         ),
+        pytest.param(
+            {
+                f"{LOCK}lock.json": {},
+                f"{LOCK}image.json": {
+                    "expected": [{"target": "runtime", "digest": DIGEST, "gpu": "9.0"}]
+                },
+                **evidence(a={"cell": "cpu", "device": "H200", "level": "L2", "digest": DIGEST}),
+            },
+            CellState(
+                locked=True,
+                digest=DIGEST,
+                gpu="9.0",
+                proofs=(Proof(device="H200", level="L2"),),
+            ),
+            "locked, built for 9.0, L2 on H200",
+            id="for-some-gpus",
+        ),
         pytest.param({f"{LOCK}lock.json": [1]}, CellState(), "declared", id="no-lock-at-all"),
     ],
 )
