@@ -6,11 +6,21 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from builder.cli import wiring
+from builder.commands.build import Order
 
 from .conftest import Record, Run
 
 _FRAME = "/frame"
 _GOLDEN = "/golden"
+# What an op wheel must bring: every compiled extension of it is loaded.
+_MODULES = {
+    "mmcv-full": "mmcv.ops",
+    "mmdet": "mmdet.apis",
+    "mmsegmentation": "mmseg",
+    "mmdet3d": "mmdet3d.ops",
+    "detectron2": "detectron2._C",
+    "bevformer": "projects.mmdet3d_plugin",
+}
 _ARGUMENTS = ("--work-dir", "/tmp/eval", "--json")  # noqa: S108
 
 # mmcv.ops itself would draw in torchvision, of which the index has no build for every cell.
@@ -48,9 +58,30 @@ def test_compiled_ops_equal_their_definitions(run: Run, record_property: Record)
     assert found["roi_align"] < 1e-6
 
 
+@pytest.mark.level("L1")
+@pytest.mark.optional
+def test_the_authors_distributions_are_importable(order: Order, run: Run) -> None:
+    modules = [_MODULES[name] for name in order.recipe.ops if name in _MODULES]
+    if "bevformer" not in order.recipe.ops:
+        pytest.skip("the image holds no code of the authors")
+    run("python", "-W", "ignore", "-c", "import torch, " + ", ".join(modules))
+
+
 @pytest.mark.level("L2")
 def test_synthetic_scenes_equal_the_golden_detections(run: Run, record_property: Record) -> None:
     options = ("--synthetic", "--seed", "0", "--check-golden", *_ARGUMENTS)
+    report = json.loads(run("bevformer-eval", "run", *options))
+    record_property("seen", _worst(report["golden"]["arrays"]))
+
+
+@pytest.mark.level("L2")
+@pytest.mark.optional
+def test_the_authors_code_gives_the_golden_detections(
+    order: Order, run: Run, record_property: Record
+) -> None:
+    if "bevformer" not in order.recipe.ops:
+        pytest.skip("the image holds no code of the authors")
+    options = ("--synthetic", "--seed", "0", "--model", "upstream", "--check-golden", *_ARGUMENTS)
     report = json.loads(run("bevformer-eval", "run", *options))
     record_property("seen", _worst(report["golden"]["arrays"]))
 
