@@ -40,6 +40,7 @@ def _summary(audit: ImageAudit) -> Iterator[str]:
     yield f"verdict   {audit.verdict.value} at {audit.level}: {audit.verdict.meaning}"
     lowest = audit.lowest or "none"
     yield f"lowest    {lowest} is the lowest level at which nothing is known to fail"
+    yield from _closed(audit)
     for text in audit.forced:
         yield f"env-fail  {text}"
 
@@ -61,6 +62,16 @@ def _table(audit: ImageAudit) -> Iterator[str]:
             f"{file.verdict(audit.level).value:<20} {lowest:<10} {_mega(file.code_bytes):>8}"
             f" {_above(file, audit.level):>16}  {file.name}"
         )
+
+
+def _closed(audit: ImageAudit) -> Iterator[str]:
+    for file in audit.files:
+        if file.closed_bytes:
+            named = ", ".join(file.contains)
+            yield (
+                f"licence   {_mega(file.closed_bytes)} MB of {file.name} are NVIDIA's ({named}):"
+                " not decoded"
+            )
 
 
 def _worth(file: FileAudit, level: IsaLevel) -> bool:

@@ -14,7 +14,7 @@ from builder.adapters.audit.audit_documents import file_document, read_file_docu
 from builder.domain.audit.report import FileAudit
 
 # Raised whenever rules or format change, so that no judgement outlives the code that made it.
-REVISION = 3
+REVISION = 4
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from builder.adapters.audit import elf_tables, regions
+from builder.adapters.audit.closed_code import ClosedCode, find_closed_code
 from builder.adapters.audit.elf import U64, ElfFile
 from builder.adapters.audit.elf_tables import Relocations, SymbolTable
 from builder.adapters.audit.regions import FLAGS, INDEX, Regions
@@ -22,6 +23,7 @@ class CodeMap:
     dynamic: SymbolTable
     relocations: Relocations
     stubs: dict[int, int]  # PLT entry -> slot of the GOT that it jumps through
+    closed: ClosedCode  # what may not be decoded
 
     def index_of(self, addresses: U64) -> INDEX:
         """Return the function that begins at each address, -1 for none.
@@ -67,6 +69,7 @@ def read_code_map(elf: ElfFile) -> CodeMap:
         dynamic=dynamic,
         relocations=elf_tables.relocations(elf, dynamic.rows),
         stubs=_stubs(elf),
+        closed=find_closed_code(elf, symbols, dynamic),
     )
 
 

@@ -64,11 +64,14 @@ def survey(elf: ElfFile, code: CodeMap, pool: Executor | None) -> Survey:
     for task, result in zip(tasks, results, strict=True):
         bits[task.first : task.first + len(task.starts)] = result[0]
     sources = np.concatenate([empty, *(result[1] for result in results)])
+    targets = np.concatenate([empty.astype(np.uint64), *(result[2] for result in results)])
+    kinds = np.concatenate([empty.astype(np.uint8), *(result[3] for result in results)])
+    open_code = ~code.closed.holds(code.regions.starts)
+    if not open_code.all():
+        keep = open_code[sources]
+        sources, targets, kinds = sources[keep], targets[keep], kinds[keep]
     return Survey(
-        bits=_by_function(code, bits),
-        sources=code.places[sources],
-        targets=np.concatenate([empty.astype(np.uint64), *(result[2] for result in results)]),
-        kinds=np.concatenate([empty.astype(np.uint8), *(result[3] for result in results)]),
+        bits=_by_function(code, bits), sources=code.places[sources], targets=targets, kinds=kinds
     )
 
 
@@ -81,6 +84,7 @@ def _by_function(code: CodeMap, bits: npt.NDArray[np.int64]) -> npt.NDArray[np.i
 
 def _tasks(elf: ElfFile, code: CodeMap) -> Iterator[_Task]:
     cut = code.regions
+    passed_over = cut.data | code.closed.holds(cut.starts)
     for section in elf.code:
         first, last = np.searchsorted(cut.starts, [section.address, section.end])
         while first < last:
@@ -95,7 +99,7 @@ def _tasks(elf: ElfFile, code: CodeMap) -> Iterator[_Task]:
                 address=begin,
                 size=end - begin,
                 starts=cut.starts[chosen],
-                ends=np.where(cut.data[chosen], cut.starts[chosen], cut.ends[chosen]),
+                ends=np.where(passed_over[chosen], cut.starts[chosen], cut.ends[chosen]),
                 stops=cut.stops[chosen],
                 first=int(first),
                 code=tuple((s.address, s.end) for s in elf.code),

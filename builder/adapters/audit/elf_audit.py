@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 
+from builder.adapters.audit.closed_code import NOTHING_CLOSED, ClosedCode
 from builder.adapters.audit.code_map import read_code_map
 from builder.adapters.audit.disassembler import survey
 from builder.adapters.audit.elf import ElfError, ElfFile
@@ -48,28 +50,41 @@ def _audit(
         )
     soname = next(iter(elf.dynamic("DT_SONAME")), "")
     owner = owner_of(name, soname, records)
-    code_bytes, stripped = 0, False
-    levels: tuple[LevelJudgement, ...] = ()
-    if not owner:
-        code_bytes = sum(section.size for section in elf.code)
-        levels, stripped = _levels(elf, pool)
+    judged = _Judged() if owner else _judge(elf, pool)
     return FileAudit(
         name=name,
         identity=elf.identity,
         build_id=elf.build_id,
         soname=soname,
-        code_bytes=code_bytes,
-        stripped=stripped,
+        code_bytes=judged.code_bytes,
+        closed_bytes=judged.closed.size,
+        contains=judged.closed.libraries,
+        stripped=judged.stripped,
         isa_note=elf.isa_note,
-        levels=levels,
+        levels=judged.levels,
         owner=owner,
         device_code=list_device_code(elf),
     )
 
 
-def _levels(elf: ElfFile, pool: Executor | None) -> tuple[tuple[LevelJudgement, ...], bool]:
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What decoding a file gave; nothing for a file that may not be decoded."""
+
+    levels: tuple[LevelJudgement, ...] = ()
+    stripped: bool = False
+    code_bytes: int = 0
+    closed: ClosedCode = NOTHING_CLOSED
+
+
+def _judge(elf: ElfFile, pool: Executor | None) -> _Judged:
     code = read_code_map(elf)
     found = survey(elf, code, pool)
     program = build_program(elf, code, found)
     reader = ElfFunctions(elf, code, found)
-    return judge_all(program, reader), program.stripped
+    return _Judged(
+        levels=judge_all(program, reader),
+        stripped=program.stripped,
+        code_bytes=sum(section.size for section in elf.code) - code.closed.size,
+        closed=code.closed,
+    )

@@ -62,6 +62,13 @@ def _strings_of(elf: ElfFile, section: Section | None) -> int:
     return elf.sections[section.link].offset
 
 
+def names(elf: ElfFile, table: SymbolTable, rows: npt.NDArray[np.intp]) -> list[bytes]:
+    """Return the names of rows of a table; one that leads out of the string table is empty."""
+    section = next((s for s in elf.sections if s.offset == table.names_at and s.size), None)
+    strings = elf.read(section.offset, section.size) if section is not None else b""
+    return [strings[at : strings.find(b"\0", at)] for at in table.rows["name"][rows].tolist()]
+
+
 def exported(symbols: Symbols) -> npt.NDArray[np.bool_]:
     """Tell which rows other files can bind to: defined, global or weak, not hidden."""
     binding, visibility = symbols["info"] >> 4, symbols["other"] & 3

@@ -39,6 +39,7 @@ class ElfFunctions:
         self._slots = _slot_table(code)
         self._fixed = elf.head.kind == "ET_EXEC"  # addresses are known when it is linked
         self._units = elf_tables.units(code.symbols)
+        self._closed = code.closed.holds(code.functions.starts)
         self._found = found
         self._formatter = Formatter(FormatterSyntax.GAS)
         self._formatter.rip_relative_addresses = True
@@ -85,8 +86,13 @@ class ElfFunctions:
         return found
 
     def _stored(self, index: int) -> Stores:
-        start, end = int(self._code.functions.starts[index]), int(self._code.functions.ends[index])
-        return self._stores.read(start, end)
+        return self._stores.read(*self._span(index))
+
+    def _span(self, index: int) -> tuple[int, int]:
+        """Return where a function begins and ends; one that may not be decoded is empty."""
+        functions = self._code.functions
+        start = int(functions.starts[index])
+        return start, start if self._closed[index] else int(functions.ends[index])
 
     def _label(self, index: int) -> Label:
         row, table = int(self._code.functions.rows[index]), self._code.symbols
@@ -105,7 +111,7 @@ class ElfFunctions:
         )
 
     def _body(self, index: int) -> Body:
-        start, end = int(self._code.functions.starts[index]), int(self._code.functions.ends[index])
+        start, end = self._span(index)
         decoder = Decoder(64, self._elf.bytes_at(start, end - start), ip=start)
         calls: set[int] = set()
         takes: set[int] = set()

@@ -20,6 +20,8 @@ class FileAudit:
     soname: str = ""
     machine: str = "x86-64"
     code_bytes: int = 0
+    closed_bytes: int = 0  # of NVIDIA's code inside, which its licence forbids to decode
+    contains: tuple[str, ...] = ()  # the libraries that it is of
     stripped: bool = False
     isa_note: int | None = None
     levels: tuple[LevelJudgement, ...] = ()
@@ -39,7 +41,8 @@ class FileAudit:
         if self.owner:
             return AuditVerdict.LICENCE
         judged = self.at(level)
-        return judged.verdict if judged else AuditVerdict.CLEAN
+        verdict = judged.verdict if judged else AuditVerdict.CLEAN
+        return max(verdict, AuditVerdict.LICENCE) if self.closed_bytes else verdict
 
     @property
     def lowest(self) -> IsaLevel | None:

@@ -41,6 +41,7 @@ library data-bare data.S -s
 library i386 clean.c -m32
 library fatbin fatbin.S
 library fatbin-broken fatbin.S -DBROKEN
+library closed closed.c fatbin.S -fno-toplevel-reorder
 
 for guard in "" -DGUARDED; do
     # shellcheck disable=SC2086 # the options are lists, and one may be empty

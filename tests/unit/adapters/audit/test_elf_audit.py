@@ -43,6 +43,7 @@ VERDICTS: dict[str, tuple[str, list[str], list[str]]] = {
     "data-bare": ("unknown", ["no-function"], [""]),
     "fatbin": ("clean", [], []),
     "fatbin-broken": ("clean", [], []),
+    "closed": ("suspect", ["direct"], ["after > own_sum"]),
 }
 SKIPPED = {"i386": "i386, 32 bit", "object": "no loadable file (ET_REL)"}
 
@@ -66,7 +67,7 @@ def test_verdict(name: str, expected: tuple[str, list[str], list[str]]) -> None:
     assert (judged.verdict.value, signals, listed) == expected
 
 
-@pytest.mark.parametrize("name", VERDICTS)
+@pytest.mark.parametrize("name", sorted(VERDICTS.keys() - {"closed"}))
 def test_nothing_of_these_needs_more_than_v3(name: str) -> None:
     audit = audit_file(ASSETS / f"{name}.elf", name)
     assert [audit.verdict(level).value for level in (IsaLevel.V3, IsaLevel.V4)] == ["clean"] * 2
@@ -105,6 +106,28 @@ def test_nvidia_files_are_listed_but_never_decoded() -> None:
     audit = audit_file(ASSETS / "init-fail.elf", "lib/init-fail.so", [record])
     assert (audit.owner, audit.levels, audit.code_bytes) == ("package nvidia-x", (), 0)
     assert audit.verdict(IsaLevel.V1).value == "not audited: licence"
+
+
+def test_nvidia_code_inside_other_libraries_is_not_decoded_either() -> None:
+    path = ASSETS / "closed.elf"
+    audit = audit_file(path, "closed")
+    with ElfFile(path) as elf:
+        whole = sum(section.size for section in elf.code)
+    assert audit.contains == ("cublas", "cudnn")
+    assert audit.closed_bytes > 0
+    assert audit.code_bytes + audit.closed_bytes == whole
+    assert [audit.verdict(level).value for level in IsaLevel] == [
+        "suspect",
+        "suspect",
+        "not audited: licence",
+        "not audited: licence",
+    ]
+
+
+@pytest.mark.parametrize("name", ["fatbin", "direct"])
+def test_files_without_such_code_are_decoded_whole(name: str) -> None:
+    audit = audit_file(ASSETS / f"{name}.elf", name)
+    assert (audit.closed_bytes, audit.contains) == (0, ())
 
 
 def test_device_code_is_listed_by_container() -> None:
