@@ -117,7 +117,7 @@ def test_the_batch_fits_the_gpu(
         lambda index: SimpleNamespace(total_memory=int(sizes[index] * 2**30)),
     )
     names = ("batch", "precision", "check_golden")
-    args = argparse.Namespace(**dict(zip(names, options)))
+    args = argparse.Namespace(model="native", **dict(zip(names, options)))
     assert choice._batch(args, "cuda:0") == expected
     assert choice._batch(args, "cpu") == 0
 

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from bevformer_eval.data import CAMERAS
+from bevformer_eval.data import CAMERAS, CLASSES
 from bevformer_eval.data.images import load_images
 from bevformer_eval.data.nuscenes import Dataset, Request, load
 from bevformer_eval.data.source import DirectorySource
 from bevformer_eval.draw import corners_of, draw, write_png
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.metrics import open_devkit
-from bevformer_eval.results import CLASSES, Boxes
+from bevformer_eval.results import Boxes
 
 Run = Callable[..., Tuple[int, str, str]]
 NONE = Boxes(np.zeros((0, 9)), np.zeros(0), np.zeros(0, np.int64))

@@ -17,7 +17,7 @@ from bevformer_eval.data import CAMERAS, RigidTransform, Sample
 from bevformer_eval.data.images import preprocess
 from bevformer_eval.data.nuscenes import Scene
 from bevformer_eval.data.source import DirectorySource
-from bevformer_eval.errors import DataError, HostError
+from bevformer_eval.errors import DataError, EvalError, HostError
 from bevformer_eval.fast import layers
 from bevformer_eval.fast.engine import Engine, Inputs, Ticket
 from bevformer_eval.fast.networks import Float32Network, choose_tiles
@@ -123,7 +123,7 @@ def test_what_is_not_finite_is_named(source: DirectorySource) -> None:
             ticket.packed[0, 7, 9] = float("nan")
             return ticket
 
-    with pytest.raises(HostError, match="sample a0: the model's output is not finite"):
+    with pytest.raises(EvalError, match="sample a0 of a: the model returned NaN or infinity"):
         list(FastPredictor(Broken(1), source, workers=2).predict([_scene("a", 2)], lambda: None))
 
 
@@ -203,6 +203,7 @@ def test_tiles_fit_the_layers_and_every_gpu(outputs: int) -> None:
 INTERPRETED = """
 import torch
 from torch.nn import functional
+from bevformer_eval.data import PIXEL_MEAN, PIXEL_STD
 from bevformer_eval.fast import layers, networks
 
 def check(found, expected):
@@ -237,7 +238,7 @@ networks.IMAGE_HEIGHT, networks.IMAGE_WIDTH = 32, 24  # the last two rows of blo
 stem = layers.Layer(torch.randn(64, 3, 7, 7) / 12, torch.randn(64), 2, 3)
 pixels = torch.randint(0, 256, (2, 56, 48, 3), dtype=torch.uint8)
 small = networks.PairNetwork.__new__(networks.PairNetwork)
-small._mean, small._inverse_std = torch.tensor(networks._MEAN), 1 / torch.tensor(networks._STD)
+small._mean, small._inverse_std = torch.tensor(PIXEL_MEAN), 1 / torch.tensor(PIXEL_STD)
 small._blocked = torch.zeros(2, 2, 16 + 3, 12 + 3, 16, dtype=torch.half)
 normal = networks.Float32Network._prepare(pixels)
 expected = functional.conv2d(normal.double(), stem.weight.double(), stem.bias.double(), 2, 3)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bevformer_eval.data import CAMERAS
 from bevformer_eval.model import BEVFormerTiny, Output, decode, geometry
-from bevformer_eval.model.constants import BEV_CELLS, BEV_WIDTH, CAMERAS, EMBED_DIMS, MAX_DETECTIONS
+from bevformer_eval.model.constants import BEV_CELLS, BEV_WIDTH, EMBED_DIMS, MAX_DETECTIONS
 from bevformer_eval.model.head import BEVFormerHead
 from bevformer_eval.weights import model_shapes, seeded_state_dict
 

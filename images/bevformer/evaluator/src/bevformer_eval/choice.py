@@ -59,26 +59,24 @@ def choose(args: argparse.Namespace, place: distributed.Place) -> Choice:
         from bevformer_eval.upstream import code
 
         code.require()
-    device = choose_device(args.device, place.local_rank, tf32=args.tf32)
+    device = choose_device(args.device, place.local_rank)
     if args.gpus > 1 and device != "cpu":
         distributed.check_gpus(args.gpus)
     batch = _batch(args, device)
-    if args.precision == "pairs" and (not batch or args.tf32):
+    if args.precision == "pairs" and not batch:
         raise UsageError(
-            "--precision pairs goes with a GPU and torch 1.10 or later, without --tf32 and "
-            "--check-golden",
+            "--precision pairs goes with a GPU and torch 1.10 or later, without --check-golden",
             "leave --precision out",
         )
     identity: Dict[str, object] = {"kind": args.model}
     state = _weights(args, identity)
-    identity["arithmetic"] = arithmetic(device, args.precision if batch else "float32", args.tf32)
+    identity["arithmetic"] = arithmetic(device, args.precision if batch else "float32")
     return Choice(identity, device, state, batch)
 
 
-def arithmetic(device: str, precision: str, tf32: bool) -> str:  # noqa: FBT001 - an option's value
-    """Return what metrics.json calls the arithmetic: `float32 cpu`, `pairs cuda`, `tf32 cuda`."""
-    kind = device.partition(":")[0]
-    return f"{'tf32' if tf32 and kind == 'cuda' else precision} {kind}"
+def arithmetic(device: str, precision: str) -> str:
+    """Return what metrics.json calls the arithmetic: `float32 cpu`, `pairs cuda`."""
+    return f"{precision} {device.partition(':')[0]}"
 
 
 def _weights(args: argparse.Namespace, identity: Dict[str, object]) -> Dict[str, Any]:
@@ -137,6 +135,7 @@ def predictor(
     workers, source = args.workers or default_workers(args.gpus), dataset.source
     if args.model == "upstream":
         return _upstream(choice, args, dataset, observer)
+    _note_missing_op(choice.device)
     if choice.batch:
         return _fast(choice, args, source, workers)
     from bevformer_eval.model import BEVFormerTiny
@@ -146,7 +145,7 @@ def predictor(
     with gpu_errors():
         module = module.eval().to(choice.device)
     plain = NativePredictor(module, choice.device, source, workers=workers, observer=observer)
-    return Chosen(plain, arithmetic(choice.device, "float32", args.tf32))
+    return Chosen(plain, arithmetic(choice.device, "float32"))
 
 
 def _upstream(
@@ -161,7 +160,7 @@ def _upstream(
     with gpu_errors():
         model = Model(code.build_model(settings, choice.state, choice.device), choice.device)
     authors = UpstreamPredictor(model, settings, dataset, args.work_dir, observer)
-    return Chosen(authors, arithmetic(choice.device, "float32", args.tf32))
+    return Chosen(authors, arithmetic(choice.device, "float32"))
 
 
 def _note_missing_op(device: str) -> None:
@@ -184,13 +183,12 @@ def _fast(choice: Choice, args: argparse.Namespace, source: Source, workers: int
     from bevformer_eval.fast.predictor import FastPredictor
 
     assert choice.state is not None  # noqa: S101 - the caller serves the ground truth
-    precision = "float32" if args.tf32 else args.precision
     with gpu_errors():
-        engine = Engine(choice.state, choice.batch, choice.device, precision)
+        engine = Engine(choice.state, choice.batch, choice.device, args.precision)
     if engine.note:
         say(f"note: plain float32, because {engine.note}")
     fast = FastPredictor(engine, source, workers=workers)
-    return Chosen(fast, arithmetic(choice.device, engine.precision, args.tf32))
+    return Chosen(fast, arithmetic(choice.device, engine.precision))
 
 
 def _keep_kernels(work_dir: Path) -> None:

@@ -11,7 +11,7 @@ from bevformer_eval import __version__
 from bevformer_eval.errors import EvalError, ExitCode
 from bevformer_eval.output import say
 
-COMMANDS = ("run", "compare-golden", "check-ops", "synthesize")
+COMMANDS = ("run", "compare-golden", "compare-models", "check-ops", "synthesize")
 _DEFAULT = "run"
 _EPILOG = """\
 without a command, the options are those of `run` (see `bevformer-eval run --help`)
@@ -35,9 +35,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         say("interrupted; the same command resumes after the last finished scene")
         return int(ExitCode.INTERRUPTED)
-    except (
-        ImportError
-    ) as error:  # torch without its libraries, or an image that lacks a distribution
+    # torch without its libraries, or an image that lacks a distribution
+    except ImportError as error:
         say(f"error: this installation is incomplete: {error}")
         say(" hint: install bevformer-eval with its dependencies, and a torch that fits this host")
         return int(ExitCode.HOST)

@@ -7,8 +7,8 @@ from typing import Any, Sequence
 from bevformer_eval.errors import HostError, UsageError
 
 
-def choose_device(wanted: str, local_rank: int, *, tf32: bool) -> str:
-    """Return `cpu` or `cuda:N`, and set whether matrix products and convolutions may use TF32."""
+def choose_device(wanted: str, local_rank: int = 0) -> str:
+    """Return `cpu` or `cuda:N`, and forbid TF32: its results leave the tolerance."""
     import torch
 
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
@@ -21,8 +21,8 @@ def choose_device(wanted: str, local_rank: int, *, tf32: bool) -> str:
             raise UsageError(f"--device {wanted}: no such device", "use auto, cpu, cuda or cuda:N")
         index = int(number)
     _check_gpu(torch, index)
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     return f"cuda:{index}"
 
 

@@ -9,12 +9,12 @@ from typing import Dict, List, Sequence, Tuple
 import cv2
 import numpy as np
 
-from bevformer_eval.data import CAMERAS, Sample
-from bevformer_eval.data.images import SCALE, WIDTH, load_images
+from bevformer_eval.data import CAMERAS, CLASSES, SCALE, SOURCE_WIDTH, Sample
+from bevformer_eval.data.images import load_images
 from bevformer_eval.data.nuscenes import Dataset
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.output import say, storage_errors
-from bevformer_eval.results import CLASSES, Boxes, Detection, lidar_boxes
+from bevformer_eval.results import Boxes, Detection, headings, lidar_boxes
 
 Colour = Tuple[int, int, int]
 
@@ -88,14 +88,11 @@ def predictions(sample: Sample, detections: Sequence[Detection], lowest: float) 
     kept = [found for found in detections if _score(found) >= lowest]
     if not kept:
         return Boxes(np.zeros((0, 9)), np.zeros(0), np.zeros(0, np.int64))
-    rotation = np.array([found["rotation"] for found in kept])
-    w, x, y, z = rotation.T
-    heading = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], -1)
     boxes = lidar_boxes(
         sample,
         np.array([f["translation"] for f in kept]),
         np.array([f["size"] for f in kept]),
-        heading,
+        headings(np.array([f["rotation"] for f in kept])),
     )
     labels = np.array([CLASSES.index(str(found["detection_name"])) for found in kept])
     return Boxes(boxes, np.array([found["detection_score"] for found in kept]), labels)
@@ -122,7 +119,7 @@ def draw(images: np.ndarray, lidar2img: np.ndarray, predicted: Boxes, true: Boxe
     for name in _GRID:
         index = CAMERAS.index(name)
         tile = cv2.resize(images[index], _TILE, interpolation=cv2.INTER_AREA)
-        to_tile = np.diag([_TILE[0] / (WIDTH * SCALE)] * 2 + [1.0, 1.0]) @ lidar2img[index]
+        to_tile = np.diag([_TILE[0] / (SOURCE_WIDTH * SCALE)] * 2 + [1.0, 1.0]) @ lidar2img[index]
         for corners, colour, text in _styled(predicted, true):
             _draw_in_camera(tile, to_tile, corners, colour, text)
         _label(tile, name, (8, 18))

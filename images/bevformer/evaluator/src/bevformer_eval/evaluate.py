@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-import numpy as np
-
+from bevformer_eval.data import CAMERAS
 from bevformer_eval.data.nuscenes import Dataset, Scene
-from bevformer_eval.errors import EvalError
 from bevformer_eval.journal import Journal
-from bevformer_eval.predict import Predictor, SceneResult
+from bevformer_eval.predict import Predictor, check_finite
 from bevformer_eval.progress import Progress
 from bevformer_eval.results import Detection, format_sample
 
 SCHEMA = 1  # of metrics.json and timings.json
 _STEPS = ("load", "forward", "decode")
-_CAMERAS_PER_SAMPLE = 6
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ def evaluate(
     """
     start, last = process.start_seconds, time.perf_counter()
     for result in predictor.predict(scenes, progress.advance):
-        _check_finite(result)
+        for sample, found in zip(result.scene.samples, result.boxes):
+            check_finite(sample, found.boxes, found.scores)
         now = time.perf_counter()
         facts = {
             "scene": result.scene.name,
@@ -70,15 +68,6 @@ def evaluate(
         }
         journal.write(result.scene.token, result.boxes, facts)
         start, last = 0.0, now
-
-
-def _check_finite(result: SceneResult) -> None:
-    for sample, found in zip(result.scene.samples, result.boxes):
-        if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
-            raise EvalError(
-                f"sample {sample.token} of {result.scene.name}: the model returned NaN or infinity",
-                "check the weights, and the op with `bevformer-eval check-ops`",
-            )
 
 
 def peak_memory() -> Dict[str, int]:
@@ -122,12 +111,12 @@ def _timings(records: Sequence[Any]) -> Dict[str, Any]:
     return {
         "schema": SCHEMA,
         "samples": samples,
-        "images": samples * _CAMERAS_PER_SAMPLE,
+        "images": samples * len(CAMERAS),
         "processes": len({record["rank"] for record in records}),
         "arithmetic": " and ".join(sorted({record["arithmetic"] for record in records})),
         "seconds": {"start": start, **seconds, "wall": wall},
         "samples_per_second": samples / wall,
-        "images_per_second": samples * _CAMERAS_PER_SAMPLE / wall,
+        "images_per_second": samples * len(CAMERAS) / wall,
         "forward_samples_per_second": samples / seconds["forward"] if seconds["forward"] else None,
         "peak_memory_bytes": {
             kind: max(record["peak_memory_bytes"][kind] for record in records)

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bevformer_eval.data import CAMERAS, SCALE
 from bevformer_eval.data.images import decode as decode_image
 from bevformer_eval.data.images import preprocess
 from bevformer_eval.errors import DataError
-from bevformer_eval.model import CAMERAS, BEVFormerTiny, Detections, Output, decode
+from bevformer_eval.model import BEVFormerTiny, Detections, Output, decode
 from bevformer_eval.weights import seeded_state_dict
 
 # What two torch versions of the authors' own code differ by, in float32.
@@ -25,8 +26,8 @@ SCORE_TIE = 1e-6
 # The BEV is stored as float16: its last digit is 2^-11 of the value.
 BEV_RELATIVE, BEV_ABSOLUTE = 2e-3, 1e-3
 
-IMAGE_SCALE = 0.5
 YAW = 6
+_FRAME_HINT = "give the directory that holds frame.json and the six images that it names"
 
 
 class Row(NamedTuple):
@@ -216,13 +217,10 @@ def load_frame(frame_dir: Path) -> Frame:
     return Frame(preprocess(images), lidar2img)
 
 
-_FRAME_HINT = "give the directory that holds frame.json and the six images that it names"
-
-
 def _lidar2img(camera: Mapping[str, Any]) -> np.ndarray:
     cam2img = np.eye(4)
     cam2img[:3, :3] = np.asarray(camera["cam2img"], np.float64)[:3, :3]
-    scale = np.diag([IMAGE_SCALE, IMAGE_SCALE, 1.0, 1.0])
+    scale = np.diag([SCALE, SCALE, 1.0, 1.0])
     return scale @ (cam2img @ np.asarray(camera["lidar2cam"], np.float64).reshape(4, 4))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 
-from bevformer_eval.data import Sample
-from bevformer_eval.results import CLASSES, Boxes, lidar_boxes, rotation_of
+from bevformer_eval.data import CLASSES, Sample
+from bevformer_eval.results import Boxes, headings, lidar_boxes, rotation_of
 
 
 class GroundTruth:
@@ -34,7 +34,7 @@ class GroundTruth:
             sample,
             np.array([row["translation"] for row in rows]),
             np.array([row["size"] for row in rows]),
-            np.array([_heading(row["rotation"]) for row in rows]),
+            headings(np.array([row["rotation"] for row in rows])),
         )
         velocity = np.nan_to_num(
             np.array([self._devkit.box_velocity(row["token"]) for row in rows])
@@ -43,9 +43,3 @@ class GroundTruth:
         return Boxes(
             np.c_[boxes, (velocity @ to_lidar.T)[:, :2]], np.ones(len(rows)), np.array(labels)
         )
-
-
-def _heading(rotation: List[float]) -> List[float]:
-    """Return the x axis of a rotation given as a quaternion w, x, y, z."""
-    w, x, y, z = rotation
-    return [1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)]

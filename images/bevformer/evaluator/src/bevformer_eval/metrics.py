@@ -32,9 +32,8 @@ def open_devkit(dataset: Dataset, folder: Path) -> Any:
         (folder / dataset.version).mkdir(parents=True, exist_ok=True)
         for name, rows in dataset.tables.items():
             write_json(folder / dataset.version / f"{name}.json", rows, indent=None)
-        for row in dataset.tables[
-            "map"
-        ]:  # the devkit asks that the masks exist; detection never opens them
+        # The devkit asks that the masks exist; detection never opens them.
+        for row in dataset.tables["map"]:
             mask = folder / str(row["filename"])
             mask.parent.mkdir(parents=True, exist_ok=True)
             mask.touch()

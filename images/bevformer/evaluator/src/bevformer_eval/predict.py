@@ -13,7 +13,7 @@ from bevformer_eval.data import Sample
 from bevformer_eval.data.frames import frames
 from bevformer_eval.data.nuscenes import Scene
 from bevformer_eval.data.source import Source
-from bevformer_eval.errors import HostError
+from bevformer_eval.errors import EvalError, HostError
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.results import Boxes
 
@@ -86,7 +86,7 @@ class NativePredictor:
 
     def __init__(
         self,
-        model: Any,
+        model: Any,  # BEVFormerTiny; torch is imported late
         device: str,
         source: Source,
         *,
@@ -128,6 +128,7 @@ class NativePredictor:
             if self._device.startswith("cuda"):
                 torch.cuda.synchronize(self._device)
             middle = time.perf_counter()
+            check_finite(sample, output.cls_scores.cpu().numpy(), output.bbox_preds.cpu().numpy())
             boxes = decoded(output)[0]
         result.boxes.append(boxes)
         result.seconds["forward"] += middle - start
@@ -135,6 +136,16 @@ class NativePredictor:
         if self._observer is not None:
             self._observer(sample, output, boxes)
         return output.bev
+
+
+def check_finite(sample: Sample, *numbers: np.ndarray) -> None:
+    """Raise EvalError where the model returned NaN or infinity: decoding would drop such a box."""
+    if not all(np.isfinite(part).all() for part in numbers):
+        raise EvalError(
+            f"sample {sample.token} of {sample.scene_name}: the model returned NaN or infinity",
+            "compare the checkpoint's sha256, check the op with `bevformer-eval check-ops`, or run "
+            "with --precision float32",
+        )
 
 
 def decoded(output: Any) -> List[Boxes]:

@@ -7,22 +7,9 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from bevformer_eval.data import RigidTransform, Sample
+from bevformer_eval.data import CLASSES, RigidTransform, Sample
 from bevformer_eval.data.nuscenes import matrix
 
-# The order of the checkpoint's class scores (bevformer_tiny.py, class_names).
-CLASSES = (
-    "car",
-    "truck",
-    "construction_vehicle",
-    "bus",
-    "trailer",
-    "barrier",
-    "motorcycle",
-    "bicycle",
-    "pedestrian",
-    "traffic_cone",
-)
 # detection_cvpr_2019: beyond this distance in the x-y plane of the ego frame (m) nothing is
 # submitted.
 CLASS_RANGE = {
@@ -143,6 +130,12 @@ def lidar_boxes(
     ahead = heading @ inverse[:3, :3].T
     yaw = -np.arctan2(ahead[:, 1], ahead[:, 0]) - np.pi / 2
     return np.c_[centre, size, yaw]
+
+
+def headings(rotations: np.ndarray) -> np.ndarray:
+    """Return the (n, 3) x axes of rotations given as (n, 4) quaternions w, x, y, z."""
+    w, x, y, z = rotations.T
+    return np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], -1)
 
 
 def _product(a: Sequence[float], b: Sequence[float]) -> Tuple[float, float, float, float]:

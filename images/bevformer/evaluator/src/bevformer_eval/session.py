@@ -20,7 +20,7 @@ from bevformer_eval.journal import Journal
 from bevformer_eval.output import emit, storage_errors, write_json
 from bevformer_eval.predict import GroundTruthPredictor
 from bevformer_eval.progress import Progress
-from bevformer_eval.results import format_sample, submission
+from bevformer_eval.results import Detection, format_sample, submission
 
 if TYPE_CHECKING:  # they import torch
     from bevformer_eval.golden import GoldenReport
@@ -90,9 +90,8 @@ def _prepare_golden(session: Session) -> None:
     session.golden.check_inputs(
         [sample for scene in session.dataset.scenes for sample in scene.samples]
     )
-    session.journal.forget(
-        [scene.token for scene in session.dataset.scenes]
-    )  # every output is looked at
+    # Every output is looked at, also where a run has recorded it.
+    session.journal.forget([scene.token for scene in session.dataset.scenes])
 
 
 def _unfinished(session: Session) -> List[nuscenes.Scene]:
@@ -159,9 +158,32 @@ def _report(session: Session) -> None:
     """Write the results, metrics, timings and pictures, print the table, and judge the gates."""
     args, dataset = session.args, session.dataset
     results, timings = collect(dataset, session.journal)
-    files = {
-        name: args.work_dir / f"{name}.json" for name in ("results_nusc", "metrics", "timings")
-    }
+    names = ("results_nusc", "metrics", "timings")
+    files = {name: args.work_dir / f"{name}.json" for name in names}
+    scores = _score(session, results, timings, files)
+    if args.show is not None:
+        pictures = Pictures(args.work_dir / "pictures", args.show, args.show_score)
+        draw_all(session.devkit, dataset, results, pictures)
+    written = ", ".join(file.name for file in files.values())
+    text = f"{metrics.table(scores)}\n{_speed(timings)}\nwritten to {args.work_dir}: {written}"
+    paths = {name: str(file) for name, file in files.items()}
+    result: Dict[str, object] = {"metrics": scores, "timings": timings, "files": paths}
+    report = _golden_report(session)
+    if report is not None:
+        result["golden"] = report.as_dict()
+        text = f"{text}\n{report.table()}"
+    emit(result, text, as_json=args.json)
+    _judge(session, scores, report)
+
+
+def _score(
+    session: Session,
+    results: Dict[str, List[Detection]],
+    timings: Dict[str, Any],
+    files: Dict[str, Path],
+) -> Dict[str, Any]:
+    """Write the three files, and return what metrics.json holds."""
+    dataset = session.dataset
     begin = time.perf_counter()
     write_json(files["results_nusc"], submission(results), indent=None)
     timings["seconds"]["format"] += time.perf_counter() - begin
@@ -172,7 +194,7 @@ def _report(session: Session) -> None:
         "split": dataset.split,
         "scenes": len(dataset.scenes),
         "samples": dataset.size,
-        "synthetic": args.synthetic,
+        "synthetic": session.args.synthetic,
         "model": _model(session.choice, timings),
         **metrics.score(session.devkit, dataset.split, files["results_nusc"]),
     }
@@ -180,26 +202,7 @@ def _report(session: Session) -> None:
     timings["seconds"]["score"] = time.perf_counter() - begin
     timings["device"] = session.choice.device_name()
     write_json(files["timings"], timings)
-    if args.show is not None:
-        draw_all(
-            session.devkit,
-            dataset,
-            results,
-            Pictures(args.work_dir / "pictures", args.show, args.show_score),
-        )
-    names = ", ".join(file.name for file in files.values())
-    text = f"{metrics.table(scores)}\n{_speed(timings)}\nwritten to {args.work_dir}: {names}"
-    result = {
-        "metrics": scores,
-        "timings": timings,
-        "files": {name: str(file) for name, file in files.items()},
-    }
-    report = _golden_report(session)
-    if report is not None:
-        result["golden"] = report.as_dict()
-        text = f"{text}\n{report.table()}"
-    emit(result, text, as_json=args.json)
-    _judge(session, scores, report)
+    return scores
 
 
 def _model(choice: Choice, timings: Dict[str, Any]) -> Dict[str, object]:

@@ -31,7 +31,7 @@ def execute(args: argparse.Namespace) -> int:
     from bevformer_eval.ops_check import check_ops
     from bevformer_eval.predict import gpu_errors
 
-    device = choose_device(args.device, 0, tf32=False)
+    device = choose_device(args.device)
     with gpu_errors():
         report = check_ops(device, args.trials, args.seed)
     emit(report.as_dict(), report.table(), as_json=args.json)

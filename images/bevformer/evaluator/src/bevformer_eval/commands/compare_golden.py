@@ -30,7 +30,7 @@ def execute(args: argparse.Namespace) -> int:
     from bevformer_eval.device import choose_device
     from bevformer_eval.predict import gpu_errors
 
-    device = choose_device(args.device, 0, tf32=False)
+    device = choose_device(args.device)
     with gpu_errors():
         report = golden.compare(args.frame_dir, args.golden, args.seed, device)
     emit(report.as_dict(), report.table(), as_json=args.json)

@@ -90,9 +90,6 @@ def _device_options(group: argparse._ActionsContainer) -> None:
         default="auto",
         help="on a GPU: pairs of halves at float32's accuracy, or plain float32 (default auto)",
     )
-    group.add_argument(
-        "--tf32", action="store_true", help="allow TF32 on the GPU: faster, other last digits"
-    )
 
 
 def _output_options(group: argparse._ActionsContainer) -> None:

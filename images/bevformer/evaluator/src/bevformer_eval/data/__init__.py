@@ -16,6 +16,26 @@ CAMERAS = (
     "CAM_BACK_LEFT",
     "CAM_BACK_RIGHT",
 )
+# The order of the checkpoint's class scores (bevformer_tiny.py, class_names).
+CLASSES = (
+    "car",
+    "truck",
+    "construction_vehicle",
+    "bus",
+    "trailer",
+    "barrier",
+    "motorcycle",
+    "bicycle",
+    "pedestrian",
+    "traffic_cone",
+)
+
+SOURCE_HEIGHT, SOURCE_WIDTH = 900, 1600  # nuScenes' JPEGs
+SCALE = 0.5
+IMAGE_HEIGHT, IMAGE_WIDTH = 480, 800  # what the model reads: scaled, padded to multiples of 32
+PIXEL_MEAN = (123.675, 116.28, 103.53)  # red, green, blue
+PIXEL_STD = (58.395, 57.12, 57.375)
+CAN_BUS_SIZE = 18
 
 
 @dataclass(frozen=True)

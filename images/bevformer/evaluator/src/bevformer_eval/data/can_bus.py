@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-from bevformer_eval.data import RigidTransform
+from bevformer_eval.data import CAN_BUS_SIZE, RigidTransform
 from bevformer_eval.data.source import Source
 from bevformer_eval.errors import DataError
 
@@ -17,10 +17,9 @@ from bevformer_eval.errors import DataError
 WITHOUT_CAN_BUS = frozenset(
     f"scene-{number:04d}" for number in (*range(161, 169), *range(170, 177), *range(309, 315))
 )
-_MEASURED = slice(
-    7, 16
-)  # acceleration 3, rotation rate 3, velocity 3; before them position 3, orientation 4
-SIZE = 18  # and the yaw of the ego vehicle in radians and in degrees
+# After position 3 and orientation 4: acceleration 3, rotation rate 3, velocity 3; then the ego
+# vehicle's yaw in radians and in degrees.
+_MEASURED = slice(7, 16)
 
 Message = Dict[str, object]
 
@@ -65,7 +64,7 @@ def vector(
     keyframe: upstream's converter breaks out of its loop there and reads that message, although it
     has kept the one before. The published result was computed so.
     """
-    result = np.zeros(SIZE)
+    result = np.zeros(CAN_BUS_SIZE)
     if not messages:
         return result
     later = (m for m in messages if m["utime"] > timestamp)  # type: ignore[operator]

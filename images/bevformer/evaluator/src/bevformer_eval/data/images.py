@@ -9,20 +9,28 @@ from typing import Sequence
 import cv2
 import numpy as np
 
-from bevformer_eval.data import CAMERAS, Sample
+from bevformer_eval.data import (
+    CAMERAS,
+    IMAGE_HEIGHT,
+    IMAGE_WIDTH,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    SCALE,
+    SOURCE_HEIGHT,
+    SOURCE_WIDTH,
+    Sample,
+)
 from bevformer_eval.data.source import Source
 from bevformer_eval.errors import DataError
 
-HEIGHT, WIDTH = 900, 1600
-SCALE = 0.5
-PADDED = (480, 800)  # height and width, multiples of 32
-_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # RGB
-_STD = np.array([58.395, 57.12, 57.375], np.float32)
+# As upstream: rounded to float32 first, then used in float64.
+_MEAN = np.float64(np.float32(PIXEL_MEAN)).reshape(1, -1)
+_INVERSE_STD = 1 / np.float64(np.float32(PIXEL_STD)).reshape(1, -1)
 
 
 def load_images(source: Source, sample: Sample) -> np.ndarray:
     """Return the images of a sample, uint8 (6, 900, 1600, 3) in BGR, in the order of CAMERAS."""
-    images = np.empty((len(CAMERAS), HEIGHT, WIDTH, 3), np.uint8)
+    images = np.empty((len(CAMERAS), SOURCE_HEIGHT, SOURCE_WIDTH, 3), np.uint8)
     for index, camera in enumerate(CAMERAS):
         images[index] = decode(
             read(source, sample.images[camera]), f"{source.name}: {sample.images[camera]}"
@@ -46,10 +54,11 @@ def decode(data: bytes, name: str) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise DataError(f"{name} is cut off or not a JPEG", "unpack or download its archive again")
-    if image.shape != (HEIGHT, WIDTH, 3):
+    if image.shape != (SOURCE_HEIGHT, SOURCE_WIDTH, 3):
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise DataError(
-            f"{name} is {size}, not {WIDTH}x{HEIGHT}", "use the images as nuScenes publishes them"
+            f"{name} is {size}, not {SOURCE_WIDTH}x{SOURCE_HEIGHT}",
+            "use the images as nuScenes publishes them",
         )
     return image
 
@@ -59,11 +68,11 @@ def preprocess(images: Sequence[np.ndarray]) -> np.ndarray:
 
     The order is upstream's; halving before normalising would differ in the last bits.
     """
-    result = np.zeros((len(images), 3, *PADDED), np.float32)
+    result = np.zeros((len(images), 3, IMAGE_HEIGHT, IMAGE_WIDTH), np.float32)
     for index, image in enumerate(images):
         pixels = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)
-        cv2.subtract(pixels, np.float64(_MEAN.reshape(1, -1)), pixels)
-        cv2.multiply(pixels, 1 / np.float64(_STD.reshape(1, -1)), pixels)
+        cv2.subtract(pixels, _MEAN, pixels)
+        cv2.multiply(pixels, _INVERSE_STD, pixels)
         size = (int(image.shape[1] * SCALE), int(image.shape[0] * SCALE))
         small = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         result[index, :, : size[1], : size[0]] = small.transpose(2, 0, 1)

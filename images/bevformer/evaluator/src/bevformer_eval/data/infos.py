@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from bevformer_eval.data.can_bus import SIZE
+from bevformer_eval.data import CAN_BUS_SIZE
 from bevformer_eval.errors import DataError
 
 # What numpy arrays and numbers are pickled as; nothing else of what a pickle names is ever looked
@@ -63,7 +63,7 @@ def read_can_bus(path: Path) -> Dict[str, np.ndarray]:
         raise DataError(
             f"{path}: not an info file of upstream, nothing of it was executed: {reason}", hint
         ) from error
-    if any(vector.shape != (SIZE,) for vector in vectors.values()):
+    if any(vector.shape != (CAN_BUS_SIZE,) for vector in vectors.values()):
         raise DataError(
             f"{path}: can_bus is not 18 numbers", "make it with upstream's create_data.py --canbus"
         )

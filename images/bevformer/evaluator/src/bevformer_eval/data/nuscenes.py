@@ -9,8 +9,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from bevformer_eval.data import CAMERAS, RigidTransform, Sample, can_bus
-from bevformer_eval.data.images import SCALE
+from bevformer_eval.data import CAMERAS, SCALE, RigidTransform, Sample, can_bus
 from bevformer_eval.data.infos import read_can_bus
 from bevformer_eval.data.source import Source
 from bevformer_eval.data.tables import Row, Tables, rows, select
@@ -160,9 +159,8 @@ def _scenes(source: Source, tables: Tables, infos: Optional[Path]) -> List[Scene
     )
 
 
-_Measured = Callable[
-    [str, Sequence[Row]], List[np.ndarray]
-]  # scene name and samples to (18,) vectors
+# From a scene's name and samples to their (18,) vectors.
+_Measured = Callable[[str, Sequence[Row]], List[np.ndarray]]
 
 
 def _from_files(source: Source, tables: Tables) -> _Measured:

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bevformer_eval.data import CAMERAS, CAN_BUS_SIZE, SOURCE_HEIGHT, SOURCE_WIDTH
 from bevformer_eval.errors import HostError
 from bevformer_eval.fast.layers import fold
-from bevformer_eval.fast.networks import SOURCE_HEIGHT, SOURCE_WIDTH, Float32Network, PairNetwork
+from bevformer_eval.fast.networks import Float32Network, PairNetwork
 from bevformer_eval.model import BEVFormerTiny
 from bevformer_eval.model.coder import best
 from bevformer_eval.model.constants import (
     BEV_CELLS,
-    CAMERAS,
-    CAN_BUS_SIZE,
     EMBED_DIMS,
     FEATURE_HEIGHT,
     FEATURE_WIDTH,

@@ -8,13 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bevformer_eval.data import IMAGE_HEIGHT, IMAGE_WIDTH, PIXEL_MEAN, PIXEL_STD
 from bevformer_eval.fast import layers
 from bevformer_eval.fast.layers import Block, Layer, Layers, PairLayer
-from bevformer_eval.model.constants import IMAGE_HEIGHT, IMAGE_WIDTH
-
-SOURCE_HEIGHT, SOURCE_WIDTH = 900, 1600
-_MEAN = (123.675, 116.28, 103.53)  # red, green, blue
-_STD = (58.395, 57.12, 57.375)
 
 
 class Float32Network:
@@ -39,7 +35,7 @@ class Float32Network:
         for row, column in ((0, 1), (1, 0), (1, 1)):
             total += pixels[:, row::2, column::2]
         red_first = total.permute(0, 3, 1, 2).flip(1)
-        channels = zip(red_first.unbind(1), _MEAN, _STD)
+        channels = zip(red_first.unbind(1), PIXEL_MEAN, PIXEL_STD)
         normal = torch.stack([(c * 0.25 - mean) * (1 / std) for c, mean, std in channels], 1)
         return functional.pad(normal, (0, 0, 0, IMAGE_HEIGHT - normal.shape[2]))
 
@@ -83,8 +79,8 @@ class PairNetwork:
             Block(*(layer and layers.pair(layer) for layer in b)) for b in network.blocks
         ]
         self._lateral, self._pyramid = layers.pair(network.lateral), layers.pair(network.pyramid)
-        self._mean = torch.tensor(_MEAN, device=device)
-        self._inverse_std = 1 / torch.tensor(_STD, device=device)
+        self._mean = torch.tensor(PIXEL_MEAN, device=device)
+        self._inverse_std = 1 / torch.tensor(PIXEL_STD, device=device)
         # Two empty blocks before and one after: the convolution's padding. The last 15 rows of
         # blocks stay empty too: they pad 450 rows to 480.
         rows, columns = IMAGE_HEIGHT // 2 + 3, IMAGE_WIDTH // 2 + 3

@@ -14,9 +14,8 @@ from bevformer_eval.data import CAMERAS, Sample
 from bevformer_eval.data.images import decode, read
 from bevformer_eval.data.nuscenes import Scene
 from bevformer_eval.data.source import Source
-from bevformer_eval.errors import HostError
 from bevformer_eval.fast.engine import Engine, Inputs, Ticket
-from bevformer_eval.predict import Advance, EgoMotion, SceneResult, gpu_errors
+from bevformer_eval.predict import Advance, EgoMotion, SceneResult, check_finite, gpu_errors
 from bevformer_eval.results import Boxes
 
 # Batches in host memory: one that the GPU works on, and two that are being decoded.
@@ -154,10 +153,6 @@ def _inputs(step: Step) -> Inputs:
 
 def boxes(rows: np.ndarray, sample: Sample) -> Boxes:
     """Return the boxes in one frame's rows of `Ticket.result`."""
-    if not np.isfinite(rows).all():
-        raise HostError(
-            f"sample {sample.token}: the model's output is not finite",
-            "run with --precision float32; if that fails too, compare the checkpoint's sha256",
-        )
+    check_finite(sample, rows)
     kept = rows[rows[:, 11] > 0]
     return Boxes(kept[:, :9].copy(), kept[:, 9].copy(), kept[:, 10].astype(np.int64))

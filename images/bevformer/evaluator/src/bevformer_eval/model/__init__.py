@@ -7,12 +7,13 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
+from bevformer_eval.data import CAMERAS
 from bevformer_eval.model.backbone import FPN, ResNet50
 from bevformer_eval.model.coder import Detections, decode
-from bevformer_eval.model.constants import BEV_CELLS, CAMERAS, CLASSES, EMBED_DIMS
+from bevformer_eval.model.constants import BEV_CELLS, EMBED_DIMS
 from bevformer_eval.model.head import BEVFormerHead, Output
 
-__all__ = ["CAMERAS", "CLASSES", "BEVFormerTiny", "Detections", "Output", "decode"]
+__all__ = ["BEVFormerTiny", "Detections", "Output", "decode"]
 
 
 class BEVFormerTiny(nn.Module):

@@ -7,10 +7,10 @@ from typing import NamedTuple, Tuple
 import torch
 from torch import Tensor, nn
 
+from bevformer_eval.data import CAMERAS
 from bevformer_eval.model.constants import (
     BEV_HEIGHT,
     BEV_WIDTH,
-    CAMERAS,
     EMBED_DIMS,
     FEATURE_HEIGHT,
     FEATURE_WIDTH,

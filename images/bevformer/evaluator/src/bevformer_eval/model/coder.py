@@ -7,7 +7,8 @@ from typing import List, NamedTuple
 import torch
 from torch import Tensor
 
-from bevformer_eval.model.constants import CLASSES, CODE_SIZE, MAX_DETECTIONS, POST_CENTER_RANGE
+from bevformer_eval.data import CLASSES
+from bevformer_eval.model.constants import CODE_SIZE, MAX_DETECTIONS, POST_CENTER_RANGE
 from bevformer_eval.model.head import Output
 
 

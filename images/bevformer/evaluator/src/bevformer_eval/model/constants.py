@@ -2,28 +2,6 @@
 
 from __future__ import annotations
 
-CAMERAS = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_FRONT_LEFT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_BACK_RIGHT",
-)
-CLASSES = (
-    "car",
-    "truck",
-    "construction_vehicle",
-    "bus",
-    "trailer",
-    "barrier",
-    "motorcycle",
-    "bicycle",
-    "pedestrian",
-    "traffic_cone",
-)
-
-IMAGE_HEIGHT, IMAGE_WIDTH = 480, 800  # 900x1600 scaled by 0.5, padded to multiples of 32
 FEATURE_HEIGHT, FEATURE_WIDTH = 15, 25  # the last stage of ResNet-50, stride 32
 BEV_HEIGHT, BEV_WIDTH = 50, 50
 BEV_CELLS = BEV_HEIGHT * BEV_WIDTH
@@ -37,7 +15,6 @@ ENCODER_LAYERS = 3
 DECODER_LAYERS = 6
 OBJECT_QUERIES = 900
 CODE_SIZE = 10  # x, y, log w, log l, z, log h, sin yaw, cos yaw, vx, vy
-CAN_BUS_SIZE = 18
 
 POINT_CLOUD_RANGE = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)  # metres: x, y, z low, then high
 POST_CENTER_RANGE = (-61.2, -61.2, -10.0, 61.2, 61.2, 10.0)

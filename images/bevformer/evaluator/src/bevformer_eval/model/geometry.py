@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bevformer_eval.data import IMAGE_HEIGHT, IMAGE_WIDTH
 from bevformer_eval.model.constants import (
     BEV_CELLS,
     BEV_HEIGHT,
     BEV_WIDTH,
-    IMAGE_HEIGHT,
-    IMAGE_WIDTH,
     PILLAR_POINTS,
     POINT_CLOUD_RANGE,
 )

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bevformer_eval.data import CLASSES
 from bevformer_eval.model import geometry
 from bevformer_eval.model.attention import CameraView, History
 from bevformer_eval.model.constants import (
     BEV_CELLS,
     BEV_HEIGHT,
     BEV_WIDTH,
-    CLASSES,
     CODE_SIZE,
     DECODER_LAYERS,
     EMBED_DIMS,

@@ -7,6 +7,7 @@ from typing import List, Tuple
 import torch
 from torch import Tensor, nn
 
+from bevformer_eval.data import CAMERAS, CAN_BUS_SIZE
 from bevformer_eval.model import geometry
 from bevformer_eval.model.attention import (
     BevCrossAttention,
@@ -18,8 +19,6 @@ from bevformer_eval.model.attention import (
     TemporalSelfAttention,
 )
 from bevformer_eval.model.constants import (
-    CAMERAS,
-    CAN_BUS_SIZE,
     DECODER_LAYERS,
     EMBED_DIMS,
     ENCODER_LAYERS,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import Dict, List, Tuple
+from typing import List, Tuple
 
 from bevformer_eval.data.synthetic.exact import Pose, Vector, draw, token
 from bevformer_eval.data.synthetic.world import CHANNELS, IMAGE_SIZE, TICK_US, Scene, Thing
-
-Row = Dict[str, object]
-Tables = Dict[str, List[Row]]
+from bevformer_eval.data.tables import TABLE_NAMES, Row, Tables
 
 _CATEGORIES = [
     "human.pedestrian.adult",
@@ -47,21 +45,6 @@ _ATTRIBUTES = [
     "pedestrian.moving",
 ]
 _VISIBILITY = ("v0-40", "v40-60", "v60-80", "v80-100")
-TABLE_NAMES = [
-    "category",
-    "attribute",
-    "visibility",
-    "instance",
-    "sensor",
-    "calibrated_sensor",
-    "ego_pose",
-    "log",
-    "scene",
-    "sample",
-    "sample_data",
-    "sample_annotation",
-    "map",
-]
 
 
 def empty_tables() -> Tables:

@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Dict, List, NamedTuple, Tuple
 
+from bevformer_eval.data import SOURCE_HEIGHT, SOURCE_WIDTH
 from bevformer_eval.data.synthetic.exact import Pose, Quaternion, Vector, draw, product, unit
 
 TICK_US = 10_000  # every time stamp is a multiple of this, so that poses are read from one table
 SAMPLE_TICKS = 50  # nuScenes annotates at 2 Hz
 LEAD_TICKS = 30  # the CAN bus and the sensors start before the first sample
-IMAGE_SIZE = (1600, 900)
+IMAGE_SIZE = (SOURCE_WIDTH, SOURCE_HEIGHT)
 
 # name: (half-turn about z as integers w and z, position in the ego frame in mm, focal length in px,
 # trigger in ticks)
@@ -24,12 +25,8 @@ _RIG: Dict[str, Tuple[Tuple[int, int], Tuple[int, int, int], int, int]] = {
     "CAM_BACK_RIGHT": ((1000, -1450), (1015, -480, 1560), 1260, -2),
 }
 CHANNELS = ("LIDAR_TOP", *_RIG)
-_OPTICAL: Quaternion = (
-    0.5,
-    -0.5,
-    0.5,
-    -0.5,
-)  # camera axes (right, down, forward) in a frame of (forward, left, up)
+# Camera axes (right, down, forward) in a frame of (forward, left, up).
+_OPTICAL: Quaternion = (0.5, -0.5, 0.5, -0.5)
 
 
 class Kind(NamedTuple):
