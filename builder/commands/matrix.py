@@ -185,6 +185,7 @@ def _state(state: CellState) -> JSON:
         "rendered": state.rendered,
         "digest": state.digest,
         "verified": [{"device": proof.device, "level": proof.level} for proof in state.proofs],
+        "isa": state.isa or None,
     }
 
 

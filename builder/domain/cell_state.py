@@ -17,7 +17,8 @@ class CellState:
 
     `quoted` counts locked inputs whose hash no fetch has confirmed, `unlocked` those that could
     not be locked at all; `digest` is that of the image that the lock expects, and `gpu` the
-    compute capabilities it is compiled for, where those are not all of the cell's.
+    compute capabilities it is compiled for, where those are not all of the cell's; `isa` is the
+    lowest level at which that image was proven.
     """
 
     locked: bool = False
@@ -27,6 +28,7 @@ class CellState:
     digest: str | None = None
     gpu: str = ""
     proofs: tuple[Proof, ...] = ()
+    isa: str = ""
 
     @property
     def stage(self) -> str:
@@ -53,4 +55,5 @@ class CellState:
         if self.digest:
             words.append(f"built for {self.gpu}" if self.gpu else "built")
         words += [f"{proof.level} on {proof.device}" for proof in self.proofs]
+        words += [f"proven at {self.isa}"] if self.isa else []
         return ", ".join(words) or "declared"

@@ -16,13 +16,12 @@ from builder.domain.documents import (
     EditsDocument,
     ImageDocument,
     MatrixDocument,
-    ProvenDocument,
     ToolkitDocument,
 )
 from builder.domain.edits import Edit
 from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
-from builder.domain.matrix import Cell, DebianBase, Matrix, ProvenIsa, RegistryBase, Toolkit
+from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, Toolkit
 from builder.domain.tables import (
     CompilerRange,
     Distribution,
@@ -98,7 +97,6 @@ def _cell(row: CellDocument) -> Cell:
         gpu_archs=_capabilities(row["gpu_archs"]),
         ptx=ComputeCapability.parse(row["ptx"]) if row["ptx"] else None,
         isa=IsaLevel(row["isa"]),
-        proven=_proven(row.get("proven")),
         channels=tuple(row["channels"]),
     )
 
@@ -113,10 +111,6 @@ def _base(row: BaseDocument) -> DebianBase | RegistryBase:
 
 def _toolkit(row: ToolkitDocument | None) -> Toolkit | None:
     return row and Toolkit(version=Version(row["version"]), channel=row["channel"])
-
-
-def _proven(row: ProvenDocument | None) -> ProvenIsa | None:
-    return row and ProvenIsa(isa=IsaLevel(row["isa"]), evidence=tuple(row["evidence"]))
 
 
 def _tables(document: MatrixDocument) -> Tables:

@@ -1,7 +1,7 @@
 """The shapes of the hand-written data files, as their schemas promise them."""
 
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 
 class ToolkitDocument(TypedDict):
@@ -23,13 +23,6 @@ class BaseDocument(TypedDict, total=False):
     quoted: bool
 
 
-class ProvenDocument(TypedDict):
-    """`proven` of a cell."""
-
-    isa: str
-    evidence: list[str]
-
-
 class CellDocument(TypedDict):
     """One row of `cells`."""
 
@@ -45,7 +38,6 @@ class CellDocument(TypedDict):
     gpu_archs: list[str]
     ptx: str | None
     isa: str
-    proven: NotRequired[ProvenDocument]
     channels: list[str]
 
 

@@ -54,17 +54,6 @@ class Toolkit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvenIsa:
-    """The lowest level at which an image of a cell was audited and run, and the records of it.
-
-    `evidence` names files below the image's folder, each bound to the digest that it is about.
-    """
-
-    isa: IsaLevel
-    evidence: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One admitted combination of axes; `id` names tag, lock, golden file and log line."""
 
@@ -81,7 +70,6 @@ class Cell:
     ptx: ComputeCapability | None
     isa: IsaLevel  # the lowest that its wheels allow, built when none is asked for
     channels: tuple[str, ...]
-    proven: ProvenIsa | None = None
 
     @property
     def holds_upstream(self) -> bool:

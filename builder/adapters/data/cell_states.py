@@ -24,6 +24,7 @@ def read_state(root: Path, image: str, cell: str, *, local: bool = False) -> Cel
         places.append(root / ".cellar" / "evidence" / image)
     expected = _expected(_json(folder / "image.json"))
     digest, gpu = _built(expected)
+    records = [row for place in places for row in _about(place, cell, expected)]
     return CellState(
         locked=True,
         quoted=sum(_quoted(_json(folder / name)) for name in _INPUTS),
@@ -31,7 +32,8 @@ def read_state(root: Path, image: str, cell: str, *, local: bool = False) -> Cel
         rendered=_rendered(root, cell),
         digest=digest,
         gpu=gpu,
-        proofs=tuple(sorted({p for each in places for p in _proofs(each, cell, expected)})),
+        proofs=tuple(sorted({proof for row in records for proof in _proofs(row)})),
+        isa=min((isa for row in records if (isa := _isa(row))), default=""),
     )
 
 
@@ -63,15 +65,32 @@ def _built(expected: list[Mapping[str, object]]) -> tuple[str | None, str]:
     return digest, gpu
 
 
-def _proofs(folder: Path, cell: str, expected: list[Mapping[str, object]]) -> Iterator[Proof]:
-    """Yield what was proven of the images that the lock expects; of others it proves nothing."""
+def _about(
+    folder: Path, cell: str, expected: list[Mapping[str, object]]
+) -> Iterator[Mapping[str, object]]:
+    """Yield the records about the images that the lock expects; of others they prove nothing."""
     digests = {row.get("digest") for row in expected}
     for path in sorted(folder.glob("*.json")):
         row = _json(path)
-        if isinstance(row, Mapping) and row.get("cell") == cell and row.get("digest") in digests:
-            level = row.get("level")
-            if isinstance(level, str):
-                yield Proof(device=str(row.get("device")), level=level)
+        if isinstance(row, Mapping) and row.get("digest") in digests:
+            sealed = row.get("sealed")  # of a passport
+            if (sealed if isinstance(sealed, Mapping) else row).get("cell") == cell:
+                yield row
+
+
+def _proofs(record: Mapping[str, object]) -> Iterator[Proof]:
+    """Yield what a verification reached, or all that a passport knows of them."""
+    verified = record.get("verified")
+    for row in verified if isinstance(verified, list) else [record]:
+        level = row.get("level") if isinstance(row, Mapping) else None
+        if isinstance(level, str):
+            yield Proof(device=str(row.get("device")), level=level)
+
+
+def _isa(record: Mapping[str, object]) -> str:
+    """Return the lowest level that a passport calls proven."""
+    proven = record.get("proven")
+    return str(proven.get("isa", "")) if isinstance(proven, Mapping) else ""
 
 
 def _json(path: Path) -> object:

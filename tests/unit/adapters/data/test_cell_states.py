@@ -77,6 +77,42 @@ def evidence(**documents: object) -> dict[str, object]:
         pytest.param(
             {
                 f"{LOCK}lock.json": {},
+                f"{LOCK}image.json": {"expected": [{"target": "runtime", "digest": DIGEST}]},
+                **evidence(
+                    **{
+                        "cpu.passport": {
+                            "digest": DIGEST,
+                            "sealed": {"cell": "cpu"},
+                            "proven": {"isa": "x86-64-v2", "proofs": ["audit", "qemu: Nehalem"]},
+                            "verified": [{"level": "L2", "device": "cpu", "date": None}],
+                        },
+                        "other.passport": {
+                            "digest": "sha256:1",
+                            "sealed": {"cell": "cpu"},
+                            "proven": {"isa": "x86-64", "proofs": ["audit"]},
+                            "verified": [{"level": "L3", "device": "cpu", "date": None}],
+                        },
+                        "unproven.passport": {
+                            "digest": DIGEST,
+                            "sealed": {"cell": "cpu"},
+                            "proven": None,
+                            "verified": [],
+                        },
+                    }
+                ),
+            },
+            CellState(
+                locked=True,
+                digest=DIGEST,
+                proofs=(Proof(device="cpu", level="L2"),),
+                isa="x86-64-v2",
+            ),
+            "locked, built, L2 on cpu, proven at x86-64-v2",
+            id="proven-by-a-passport",
+        ),
+        pytest.param(
+            {
+                f"{LOCK}lock.json": {},
                 f"{LOCK}image.json": {
                     "expected": [{"target": "runtime", "digest": DIGEST, "gpu": "9.0"}]
                 },
