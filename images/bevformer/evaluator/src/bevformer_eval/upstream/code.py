@@ -50,7 +50,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def config() -> Any:  # noqa: ANN401 - mmcv.Config
+def config() -> Any:
     """Return bevformer_tiny.py as mmcv reads it, with the plugin's classes registered."""
     require()
     with quiet():
@@ -60,7 +60,7 @@ def config() -> Any:  # noqa: ANN401 - mmcv.Config
         return Config.fromfile(str(_config_file()))
 
 
-def build_model(settings: Any, state: Dict[str, Any], device: str) -> Any:  # noqa: ANN401
+def build_model(settings: Any, state: Dict[str, Any], device: str) -> Any:
     """Return upstream's BEVFormer-tiny in eval mode on the device, with exactly these weights."""
     with quiet():
         from mmdet3d.models import build_model as build
@@ -71,7 +71,7 @@ def build_model(settings: Any, state: Dict[str, Any], device: str) -> Any:  # no
     return model.eval().to(device)
 
 
-def build_dataset(settings: Any, data_root: str, ann_file: Path) -> Any:  # noqa: ANN401
+def build_dataset(settings: Any, data_root: str, ann_file: Path) -> Any:
     """Return upstream's test dataset over an info file."""
     with quiet():
         from mmdet3d.datasets import build_dataset as build

@@ -12,7 +12,7 @@ import numpy as np
 from bevformer_eval.data import Sample
 from bevformer_eval.data.nuscenes import Dataset, Scene
 from bevformer_eval.output import storage_errors
-from bevformer_eval.predict import Advance, Observer, SceneResult, gpu_errors
+from bevformer_eval.predict import Advance, Observer, SceneResult, check_finite, gpu_errors
 from bevformer_eval.results import Boxes
 from bevformer_eval.upstream import code
 from bevformer_eval.upstream.images import Images
@@ -31,7 +31,7 @@ class Frame(NamedTuple):
 class Model:
     """Upstream's BEVFormer-tiny, called with what upstream's pipeline gives."""
 
-    def __init__(self, module: Any, device: str) -> None:  # noqa: ANN401
+    def __init__(self, module: Any, device: str) -> None:
         from mmcv.parallel import collate, scatter
 
         self._module, self._collate, self._scatter = module, collate, scatter
@@ -42,7 +42,7 @@ class Model:
             lambda _module, _inputs, output: self._raw.update(output)
         )
 
-    def __call__(self, item: Any) -> Frame:  # noqa: ANN401 - what a test pipeline gives
+    def __call__(self, item: Any) -> Frame:
         """Detect the objects of one sample; the temporal state is upstream's own."""
         import torch
 
@@ -58,7 +58,7 @@ class Model:
         )
         return Frame(boxes, self._output(), can_bus, np.stack(meta["lidar2img"]))
 
-    def _output(self) -> Any:  # noqa: ANN401
+    def _output(self) -> Any:
         from bevformer_eval.model import Output
 
         return Output(
@@ -74,7 +74,7 @@ class UpstreamPredictor:
     def __init__(
         self,
         model: Model,
-        settings: Any,  # noqa: ANN401 - mmcv.Config
+        settings: Any,
         dataset: Dataset,
         work_dir: Path,
         observer: Optional[Observer] = None,
@@ -108,6 +108,8 @@ class UpstreamPredictor:
             item = self._dataset[self._index[sample.token]]
         middle = time.perf_counter()
         frame = self._model(item)  # its boxes are on the CPU: the GPU has finished
+        check_finite(sample, frame.output.cls_scores.cpu().numpy())
+        check_finite(sample, frame.output.bbox_preds.cpu().numpy())
         result.seconds["load"] += middle - start
         result.seconds["forward"] += time.perf_counter() - middle
         return frame
