@@ -93,6 +93,7 @@ def _opened(image: str) -> Iterator[ImageHead]:
 def passport_of(image: str, subject: Subject) -> Passport:
     """Gather all that is known of an image: its audit, and every record about its digest."""
     found = audit_verb.audited(image, subject.sealed.isa)
+    gpus = subject.sealed.gpu.ops.cubins if subject.sealed.gpu else ()
     name = subject.sealed.image
     folders = [_folder(name), wiring.root() / ".cellar" / "evidence" / name]
     known = passport_files.records(folders, subject.digest)
@@ -102,7 +103,7 @@ def passport_of(image: str, subject: Subject) -> Passport:
         size=subject.size or passport_files.size_of(known),
         audited=audited(found, subject.sealed.isa),
         runs=passport_files.runs(known),
-        libraries=libraries(found),
+        libraries=libraries(found, gpus),
         verified=passport_files.verifications(known),
     )
 

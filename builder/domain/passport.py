@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from builder.domain.audit.report import ImageAudit
 from builder.domain.audit.verdicts import AuditVerdict
-from builder.domain.gpu_audit import CodeKind
+from builder.domain.gpu import ComputeCapability
+from builder.domain.gpu_audit import CodeKind, Service, judge_gpus
 from builder.domain.isa import IsaLevel
 from builder.domain.sealed import JSON, SCHEMA, Sealed, sealed_document
 
@@ -57,13 +58,17 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """The device code of one file: its own architectures, and all that others added to it."""
+    """The device code of one file: its own architectures, and all that others added to it.
+
+    `missing` are declared GPUs that its own code reaches neither natively nor by JIT.
+    """
 
     file: str
     own: tuple[str, ...]
     cubins: tuple[str, ...]
     ptx: tuple[str, ...]
     owner: str
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,11 @@ def _unproven(passport: Passport) -> Sequence[str]:
     unentered = [run.unentered for run in passport.runs if run.unentered]
     if unentered:
         found.append(f"{min(unentered)} suspect functions were entered by no workload")
+    found += [
+        f"{one.file} has no code for {', '.join(one.missing)}"
+        for one in passport.libraries
+        if one.missing and not one.owner
+    ]
     if not passport.verified:
         found.append("no verification is recorded")
     elif passport.sealed.gpu and all(one.device == "cpu" for one in passport.verified):
@@ -144,8 +154,8 @@ def audited(audit: ImageAudit, isa: IsaLevel) -> Audited:
     )
 
 
-def libraries(audit: ImageAudit) -> tuple[Library, ...]:
-    """List the device code of every file that has some."""
+def libraries(audit: ImageAudit, gpus: Sequence[ComputeCapability] = ()) -> tuple[Library, ...]:
+    """List the device code of every file that has some, held against the declared GPUs."""
     return tuple(
         Library(
             file=file.name,
@@ -153,6 +163,11 @@ def libraries(audit: ImageAudit) -> tuple[Library, ...]:
             cubins=_named(file.device_code.sizes, CodeKind.CUBIN),
             ptx=_named(file.device_code.sizes, CodeKind.PTX),
             owner=file.owner,
+            missing=tuple(
+                str(one.device)
+                for one in judge_gpus(file.device_code, gpus).judgements
+                if one.service is Service.MISSING
+            ),
         )
         for file in audit.files
         if file.device_code.containers
@@ -183,6 +198,7 @@ def document(passport: Passport) -> dict[str, JSON]:
                 "cubins": list(one.cubins),
                 "ptx": list(one.ptx),
                 "owner": one.owner,
+                "missing": list(one.missing),
             }
             for one in passport.libraries
         ],

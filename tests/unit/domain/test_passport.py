@@ -46,6 +46,7 @@ WHOLE = Passport(
     runs=(RUN,),
     verified=(VERIFIED,),
 )
+LIBRARY = Library(file="a.so", own=("sm_90",), cubins=("sm_90",), ptx=(), owner="")
 FAILED = replace(RUN, failed=("check-ops",))
 
 
@@ -108,6 +109,17 @@ OPEN = replace(CLEAN, open={"pointer": 3, "suspect": 2}, licence=4)
                 "1 suspect functions were entered by no workload",
             ],
             id="open-functions",
+        ),
+        pytest.param(
+            replace(
+                WHOLE,
+                libraries=(
+                    replace(LIBRARY, missing=("7.5", "8.0")),
+                    replace(LIBRARY, owner="package nvidia-x", missing=("7.5",)),
+                ),
+            ),
+            ["a.so has no code for 7.5, 8.0"],
+            id="device-code-misses-declared-gpus",
         ),
         pytest.param(
             replace(WHOLE, runs=(replace(RUN, level=IsaLevel.V3),)),
@@ -179,13 +191,15 @@ def test_an_audit_is_summed_up_at_the_images_level() -> None:
 
 
 def test_device_code_is_listed_by_file_with_its_own_apart() -> None:
-    assert libraries(audit()) == (
+    gpus = [ComputeCapability(6, 0), ComputeCapability(7, 5), ComputeCapability(8, 0)]
+    assert libraries(audit(), gpus) == (
         Library(
             file="torch.so",
             own=("sm_70", "compute_70"),
             cubins=("sm_61", "sm_70"),
             ptx=("compute_70",),
             owner="",
+            missing=("6.0",),
         ),
     )
 
