@@ -17,7 +17,7 @@ CHECK_OPS := bevformer-eval check-ops --trials 3
 GROUND_TRUTH := bevformer-eval --synthetic --ground-truth --scenes 1 --samples 1 --work-dir /tmp/gt
 BASELINE := $(addprefix --baseline ,$(wildcard images/$(IMAGE)/audit/$(or $(CELL),cpu).json))
 
-.PHONY: help setup image lock lock-check lock-tools fetch render build audit prove passport verify \
+.PHONY: help setup image lock lock-check lock-tools fetch render build build-all bake audit prove passport verify \
         reproduce doctor matrix lint test test-evaluator test-engine docs fault bench clean
 
 help: ## list the targets
@@ -49,6 +49,12 @@ render: setup ## write the golden Dockerfiles of all cells
 
 build: setup ## build a cell's image without network
 	@$(CELLAR) build $(SELECT) --engine $(ENGINE)
+
+build-all: setup ## build every cell whose inputs are here, with JOBS compilers at once
+	@$(CELLAR) build --all --image $(IMAGE) --engine $(ENGINE) $(if $(JOBS),--jobs $(JOBS))
+
+bake: setup ## write the matrix as a docker-bake file, for any builder that buildx can reach
+	@$(CELLAR) bake --image $(IMAGE) $(if $(CELL),--cell $(CELL))
 
 audit: setup ## say which CPUs and GPUs the image's binaries need; fail where it got worse
 	@$(CELLAR) audit $(TAG) --isa $(LEVEL) --waivers images/$(IMAGE)/waivers.yaml $(BASELINE)
