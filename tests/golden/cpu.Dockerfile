@@ -71,6 +71,7 @@ ENV CC="gcc-12" \
 FROM ops-build AS build-mmcv-full
 ARG SOURCE_DATE_EPOCH
 ARG COLD=""
+ARG JOBS=""
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
@@ -123,7 +124,7 @@ LABEL org.opencontainers.image.title="BEVFormer cpu" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; BEVFormer-tiny on the CPU, from the package index and Debian alone" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="docs/images/bevformer.md" \
+      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
       org.opencontainers.image.version="cpu" \
       cellar.cell="cpu" \
       cellar.isa="x86-64-v2" \

@@ -75,6 +75,7 @@ ENV CC="gcc-11" \
 FROM ops-build AS build-mmcv-full
 ARG SOURCE_DATE_EPOCH
 ARG COLD=""
+ARG JOBS=""
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
@@ -85,8 +86,83 @@ RUN --network=none \
 FROM scratch AS op-mmcv-full
 COPY --from=build-mmcv-full /wheels /
 
+FROM ops-build AS build-mmdet
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=mmdet,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-mmdet
+COPY --from=build-mmdet /wheels /
+
+FROM ops-build AS build-mmsegmentation
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=mmsegmentation,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-mmsegmentation
+COPY --from=build-mmsegmentation /wheels /
+
+FROM ops-build AS build-bevformer
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=bevformer,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-bevformer
+COPY --from=build-bevformer /wheels /
+
+FROM ops-build AS build-detectron2
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=detectron2,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-detectron2
+COPY --from=build-detectron2 /wheels /
+
+FROM ops-build AS build-mmdet3d
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=mmdet3d,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-mmdet3d
+COPY --from=build-mmdet3d /wheels /
+
 FROM scratch AS ops
 COPY --from=op-mmcv-full / /
+COPY --from=op-mmdet / /
+COPY --from=op-mmsegmentation / /
+COPY --from=op-bevformer / /
+COPY --from=op-detectron2 / /
+COPY --from=op-mmdet3d / /
 
 # ---- evaluator: Python alone, so no compiler is needed ----
 FROM torch AS evaluator-build
@@ -119,7 +195,7 @@ RUN --network=none \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 # What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
-ARG PASSPORT='{"base":"nvidia/cuda:11.8.0-cudnn8-devel-ubuntu22.04","cell":"cu118","glibc":"2.35","gpu":{"cuda":"11.8","driver":{"linux":"450.80.02","windows":"452.39"},"ops":{"cubins":["6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]},"ptx_driver":{"linux":"520.61.05","windows":"520.06"},"torch":{"cubins":["3.7","5.0","6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.7.2","mmdet":"2.14.0","mmsegmentation":"0.14.1","torchvision":"0.15.2+cu118"},"python":"3.10","schema":1,"torch":"2.0.1+cu118","variant":"cu118","without":["bevformer","detectron2","mmdet3d"]}'
+ARG PASSPORT='{"base":"nvidia/cuda:11.8.0-cudnn8-devel-ubuntu22.04","cell":"cu118","glibc":"2.35","gpu":{"cuda":"11.8","driver":{"linux":"450.80.02","windows":"452.39"},"ops":{"cubins":["6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]},"ptx_driver":{"linux":"520.61.05","windows":"520.06"},"torch":{"cubins":["3.7","5.0","6.0","7.0","7.5","8.0","8.6","9.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"bevformer":"2f37d0d4932b064dce49154aef7173688410420f","detectron2":"0.6","mmcv-full":"1.7.2","mmdet":"2.14.0","mmdet3d":"0.17.1","mmsegmentation":"0.14.1","torchvision":"0.15.2+cu118"},"python":"3.10","schema":1,"torch":"2.0.1+cu118","variant":"cu118","without":[]}'
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
@@ -127,7 +203,7 @@ LABEL org.opencontainers.image.title="BEVFormer cu118" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; the oldest stack that runs on Hopper" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="docs/images/bevformer.md" \
+      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
       org.opencontainers.image.version="cu118" \
       cellar.cell="cu118" \
       cellar.isa="x86-64-v2" \

@@ -96,6 +96,7 @@ ENV CC="gcc-12" \
 FROM ops-build AS build-mmcv-full
 ARG SOURCE_DATE_EPOCH
 ARG COLD=""
+ARG JOBS=""
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
@@ -106,8 +107,83 @@ RUN --network=none \
 FROM scratch AS op-mmcv-full
 COPY --from=build-mmcv-full /wheels /
 
+FROM ops-build AS build-mmdet
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=mmdet,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-mmdet
+COPY --from=build-mmdet /wheels /
+
+FROM ops-build AS build-mmsegmentation
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=mmsegmentation,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-mmsegmentation
+COPY --from=build-mmsegmentation /wheels /
+
+FROM ops-build AS build-bevformer
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=bevformer,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-bevformer
+COPY --from=build-bevformer /wheels /
+
+FROM ops-build AS build-detectron2
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=detectron2,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-detectron2
+COPY --from=build-detectron2 /wheels /
+
+FROM ops-build AS build-mmdet3d
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=mmdet3d,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-mmdet3d
+COPY --from=build-mmdet3d /wheels /
+
 FROM scratch AS ops
 COPY --from=op-mmcv-full / /
+COPY --from=op-mmdet / /
+COPY --from=op-mmsegmentation / /
+COPY --from=op-bevformer / /
+COPY --from=op-detectron2 / /
+COPY --from=op-mmdet3d / /
 
 # ---- evaluator: Python alone, so no compiler is needed ----
 FROM torch AS evaluator-build
@@ -140,7 +216,7 @@ RUN --network=none \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 # What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
-ARG PASSPORT='{"base":"Debian bookworm","cell":"cu130","glibc":"2.36","gpu":{"cuda":"13.0","driver":{"linux":"580.65.06","windows":"580"},"ops":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]},"ptx_driver":{"linux":"580.65.06","windows":null},"torch":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"mmcv-full":"1.7.2","mmdet":"2.14.0","mmsegmentation":"0.14.1","torchvision":"0.26.0"},"python":"3.11","schema":1,"torch":"2.11.0","variant":"cu130","without":["bevformer","detectron2","mmdet3d"]}'
+ARG PASSPORT='{"base":"Debian bookworm","cell":"cu130","glibc":"2.36","gpu":{"cuda":"13.0","driver":{"linux":"580.65.06","windows":"580"},"ops":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]},"ptx_driver":{"linux":"580.65.06","windows":null},"torch":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"bevformer":"2f37d0d4932b064dce49154aef7173688410420f","detectron2":"0.6","mmcv-full":"1.7.2","mmdet":"2.14.0","mmdet3d":"0.17.1","mmsegmentation":"0.14.1","torchvision":"0.26.0"},"python":"3.11","schema":1,"torch":"2.11.0","variant":"cu130","without":[]}'
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
@@ -148,7 +224,7 @@ LABEL org.opencontainers.image.title="BEVFormer cu130" \
       org.opencontainers.image.description="BEVFormer-tiny, its compiled operations and an evaluator that runs on one GPU or on the CPU; CUDA 13.0 from the package index, for Turing to Blackwell" \
       org.opencontainers.image.authors="The Cellar authors" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause" \
-      org.opencontainers.image.documentation="docs/images/bevformer.md" \
+      org.opencontainers.image.documentation="images/bevformer/evaluator/README.md" \
       org.opencontainers.image.version="cu130" \
       cellar.cell="cu130" \
       cellar.isa="x86-64-v2" \
