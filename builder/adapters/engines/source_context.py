@@ -25,6 +25,7 @@ def write_source(source: Artifact, edits: Sequence[Edit], store: Store, into: Pa
     files = {edit.file for edit in edits}
     texts = {name: _text(tree / name) for name in sorted(files) if (tree / name).is_file()}
     for name, text in apply(edits, texts).items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(text.encode())
     for path in tree.rglob("*"):
         if path.is_file() and not path.is_symlink():

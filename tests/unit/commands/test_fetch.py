@@ -275,7 +275,7 @@ def test_files_are_imported_by_hash_from_any_depth_under_any_name(
     (bag / "deep" / digest(LAYER)).write_bytes(LAYER)
     (bag / "b-1-py3-none-any.whl").write_bytes(b"bytes of x")
     (bag / "dangling").symlink_to("nowhere")
-    done = import_from(lock_of(A, B, base=BASE), FolderImport(bag), world.tools())
+    done = import_from(lock_of(A, B, base=BASE), (FolderImport(bag),), world.tools())
     assert [one.sha256 for one in done.took] == [BASE.sha256, A.sha256, digest(LAYER)]
     assert [one.sha256 for one in done.remaining] == [B.sha256, digest(CONFIG)]
     assert (world.asked, world.downloaded) == ([], [])

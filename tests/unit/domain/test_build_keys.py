@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from builder.domain.build_keys import op_key, tree_digest
+from builder.domain.build_keys import image_key, op_key, tree_digest
+from builder.domain.edits import Edit
 from builder.domain.lockfile import Lock
+from builder.domain.recipe import Recipe
 from tests.unit.commands import fakes
 
 TEXT = """\
@@ -62,6 +64,29 @@ def key(lock: Lock = LOCK, text: str = TEXT, trees: Mapping[str, str] = TREES) -
 )
 def test_what_the_key_follows(other: str, verdict: str) -> None:
     assert (other == key()) is (verdict == "same")
+
+
+EDIT = Edit(source="mmcv-full", file="a.py", find="x", replace="y", count=1, why="w", until="u")
+
+
+@pytest.mark.parametrize(
+    ("edit", "verdict"),
+    [
+        pytest.param(EDIT, "other", id="an-edit"),
+        pytest.param(replace(EDIT, source="mmdet"), "same", id="of-another-source"),
+        pytest.param(replace(EDIT, cells=("cu130",)), "same", id="for-another-cell"),
+    ],
+)
+def test_edits_of_a_source_decide_its_wheel_and_the_image(edit: Edit, verdict: str) -> None:
+    edited = replace(fakes.order().recipe, edits=(edit,))
+    reworded = replace(edited, edits=(replace(edit, why="because", until="never"),))
+    assert (keys(edited) == keys(fakes.order().recipe)) is (verdict == "same")
+    assert keys(edited) == keys(reworded)
+
+
+def keys(recipe: Recipe) -> list[str]:
+    wheel = op_key(LOCK.sources[0], recipe, LOCK, dockerfile=TEXT, trees=TREES)
+    return [wheel, image_key(recipe, LOCK, dockerfile=TEXT, target="runtime", trees=TREES)]
 
 
 def test_a_tree_is_its_paths_modes_and_contents() -> None:

@@ -42,6 +42,13 @@ def edit(  # noqa: PLR0913 - the fields of an edit
             id="one-after-the-other",
         ),
         pytest.param([edit(), edit(find="new", replace="old")], {"a.py": "old"}, {}, id="undone"),
+        pytest.param([edit(find="", count=0)], {}, {"a.py": "new"}, id="a-new-file"),
+        pytest.param(
+            [edit(find="", count=0), edit(find="new", replace="newer")],
+            {},
+            {"a.py": "newer"},
+            id="a-new-file-edited",
+        ),
     ],
 )
 def test_edits_change_what_they_name(
@@ -57,6 +64,7 @@ def test_every_edit_that_does_not_match_is_named() -> None:
         edit(find="x", count=3),
         edit(find="\n", count=1),
         edit(file="gone.py"),
+        edit(find="", count=0),
     ]
     with pytest.raises(DataError) as caught:
         apply(edits, {"a.py": "old x x"})
@@ -65,6 +73,7 @@ def test_every_edit_that_does_not_match_is_named() -> None:
         "upstream: a.py holds 'x' 2 times, and the edit wants 3 times; the edit: it breaks",
         "upstream: a.py holds '' not at all, and the edit wants once; the edit: it breaks",
         "upstream: gone.py does not exist; the edit: it breaks",
+        "upstream: a.py exists already; the edit: it breaks",
     ]
     assert caught.value.hint == "compare the source's commit with edits.yaml"
 

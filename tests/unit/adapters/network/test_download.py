@@ -3,15 +3,19 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builder.adapters.archives.source_trees import repack
 from builder.adapters.storage.store import Store
 from builder.adapters.storage.store_care import HostStoreCare
+from builder.domain.artifact import Artifact, ArtifactKind
 from builder.errors import CellarError, IntegrityError, NetworkError
 from tests.bad_server import WRONG_BYTES, BadServer, Fault, Resource
 from tests.store_examples import Silent, artifact, content, downloads, job
+from tests.unit.adapters.archives.test_source_trees import pack
 
 SEEDS = 60
 OFFSETS = 12
@@ -245,3 +249,38 @@ def _chain(error: BaseException | None) -> str:
     hint = error.hint if isinstance(error, CellarError) else ""
     shown = "" if error.__suppress_context__ else _chain(error.__context__)
     return f"{error} {hint} {_chain(error.__cause__)} {shown}"
+
+
+def source(canonical: bytes, tree: str) -> Artifact:
+    return replace(
+        artifact(canonical, "bevformer"),
+        kind=ArtifactKind.SOURCE,
+        filename="bevformer-2f37.tar",
+        tree=tree,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_an_archive_of_a_tree_becomes_its_canonical_tar(
+    scheme: str, tmp_path: Path, store: Store
+) -> None:
+    archive = pack(tmp_path / "a.tar.gz", prefix="BEVFormer-2f37/")
+    tree = repack(archive, tmp_path / "canonical.tar")
+    wanted = source((tmp_path / "canonical.tar").read_bytes(), tree.tree)
+    with BadServer({"/a": Resource(content=archive.read_bytes())}) as server:
+        url = server.url("/a") if scheme == "http" else archive.as_uri()
+        assert downloads(store).download([job(wanted, [url])], Silent()) == {}
+    assert store.path(wanted).read_bytes() == (tmp_path / "canonical.tar").read_bytes()
+    assert list((tmp_path / "store" / "partial").iterdir()) == []
+
+
+def test_an_archive_of_another_tree_is_refused(tmp_path: Path, store: Store) -> None:
+    archive = pack(tmp_path / "a.tar.gz", {"other": "file"})
+    tree = repack(archive, tmp_path / "canonical.tar")
+    wanted = source(b"canonical", "0" * 40)
+    with BadServer({"/a": Resource(content=archive.read_bytes())}) as server:
+        failures = downloads(store).download([job(wanted, [server.url("/a")])], Silent())
+    error = failures[wanted.sha256]
+    assert isinstance(error, IntegrityError)
+    assert f"holds {tree}, not the tree {'0' * 40}" in str(error)
+    assert not store.has(wanted.sha256)
