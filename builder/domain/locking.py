@@ -85,9 +85,12 @@ class Definition:
         )
 
     def version(self, name: str) -> str:
-        """Return what the matrix calls a source tree's version, else its commit."""
+        """Return what the matrix calls a source tree's version, else one that names its commit.
+
+        It is the version of the wheel: a tree that was never released has no number of its own.
+        """
         version = self.cell.packages.get(name)
-        return str(version) if version else self.trees[name].commit
+        return str(version) if version else f"0+{self.trees[name].commit[:12]}"
 
     @property
     def tree_artifacts(self) -> tuple[Artifact, ...]:

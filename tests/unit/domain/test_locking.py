@@ -48,7 +48,9 @@ def test_a_cell_with_upstream_asks_for_its_needs_too() -> None:
         Pin(name="nuscenes-devkit", version="1.2.0", hashes=()),
     )
     assert UPSTREAM.constraints.splitlines() == [
+        "antlr4-python3-runtime==4.9.3",
         "detectron2==0.6",
+        "fvcore==0.1.5.post20221221",
         "mmdet==2.14.0",
         "mmdet3d==0.17.1",
         "mmsegmentation==0.14.1",
@@ -56,6 +58,8 @@ def test_a_cell_with_upstream_asks_for_its_needs_too() -> None:
         "torchvision==0.26.0",
     ]
     assert sorted(UPSTREAM.trees) == sorted(IMAGE.sources)
+    versions = {tree.name: tree.version for tree in UPSTREAM.tree_artifacts}
+    assert versions == {"bevformer": "0+2f37d0d4932b", "detectron2": "0.6", "mmdet3d": "0.17.1"}
 
 
 @pytest.mark.parametrize(

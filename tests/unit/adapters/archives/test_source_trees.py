@@ -32,7 +32,7 @@ def pack(
     """Write a tar of `files` and a link, as `git archive` would under this umask."""
     headers = {"comment": commit} if commit else {}
     with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w", pax_headers=headers) as tar:
-        for name in reversed(files):
+        for name in sorted(files, reverse=True):
             member = tarfile.TarInfo(prefix + name)
             member.size, member.mtime, member.uid = len(files[name]), 7, 1000
             member.mode = (0o777 if name.endswith(".sh") else 0o666) & ~umask

@@ -76,6 +76,17 @@ def test_the_real_files_are_sound() -> None:
     assert (image.name, image.epoch) == (matrix.image, 1690387578)
 
 
+def test_the_real_edits_are_sound_and_name_the_commit() -> None:
+    matrix = datafiles.load_matrix(IMAGES / "bevformer" / "matrix.yaml")
+    image = datafiles.load_image(IMAGES / "bevformer" / "image.yaml")
+    edits = datafiles.load_edits(IMAGES / "bevformer" / "edits.yaml", image, matrix)
+    (made,) = (edit for edit in edits if not edit.count)
+    assert f'version="0+{image.sources["bevformer"].commit[:12]}"' in made.replace
+    assert {edit.source for edit in edits} == {
+        "bevformer", "detectron2", "mmcv-full", "mmdet", "mmdet3d", "mmsegmentation",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("case", cases("matrix"))
 def test_every_fault_of_a_matrix_is_named_in_one_run(folder: Path, case: Case) -> None:
     change(folder / "matrix.yaml", case["edits"])

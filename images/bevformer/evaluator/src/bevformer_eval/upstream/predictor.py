@@ -59,12 +59,13 @@ class Model:
         return Frame(boxes, self._output(), can_bus, np.stack(meta["lidar2img"]))
 
     def _output(self) -> Any:
+        """Return the raw outputs; the BEV is a copy, since the next frame turns it in place."""
         from bevformer_eval.model import Output
 
         return Output(
             self._raw["all_cls_scores"][-1],
             self._raw["all_bbox_preds"][-1],
-            self._raw["bev_embed"].permute(1, 0, 2),
+            self._raw["bev_embed"].permute(1, 0, 2).clone(),
         )
 
 
