@@ -1,7 +1,8 @@
-"""`cellar prove`: an image's workloads on an emulated CPU."""
+"""`cellar prove`: an image's workloads on an emulated CPU, or on this host's own."""
 
 import argparse
 import json
+import re
 import shlex
 import sys
 import tempfile
@@ -16,14 +17,14 @@ from builder.adapters.audit.auditor import Auditor, processors
 from builder.adapters.audit.demangle import demangler
 from builder.adapters.audit.image_files import open_image
 from builder.adapters.data import evidence_files
-from builder.adapters.proof import qemu, rootfs
+from builder.adapters.proof import native, qemu, rootfs
 from builder.adapters.proof.proof_documents import proof_document
 from builder.adapters.proof.tripwires import Tripwires
 from builder.cli import wiring
 from builder.cli.audit import Docker, cache_folder
 from builder.commands import prove as command
 from builder.commands import prove_text
-from builder.domain.cpu_model import choose_cpu
+from builder.domain.cpu_model import CpuChoice, choose_cpu
 from builder.domain.isa import highest_level
 from builder.domain.proof import Outcome, Proof, Suspect, Workload, imports, suspects
 from builder.errors import HostError, UsageError, VerificationError
@@ -32,8 +33,12 @@ from builder.errors import HostError, UsageError, VerificationError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cellar prove`."""
     parser.add_argument("image", metavar="IMAGE", help="an image's name, OCI layout or archive")
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--cpu", default="x86-64-v2", metavar="LEVEL|MODEL", help="default: x86-64-v2"
+    )
+    where.add_argument(
+        "--native", action="store_true", help="on this host's own CPU, and its GPUs, in containers"
     )
     parser.add_argument(
         "--run",
@@ -52,12 +57,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Prove the image; 0 when every workload passed, 8 otherwise."""
-    cpu = choose_cpu(args.cpu, qemu.models())
+    cpu = None if args.native else choose_cpu(args.cpu, qemu.models())
     given = [_workload(text) for text in args.run]
     audited = _audit(args.image)
     _refuse_nvidia(audited)
     chosen = command.workloads(imports(audited.files), given, args.only)
-    subject = command.Subject(target=audited.target, digest=audited.digest, files=audited.files)
+    proof = (
+        _natively(audited, chosen, args) if cpu is None else _emulated(audited, chosen, cpu, args)
+    )
+    if args.record:
+        _keep(proof, args.record)
+    _print(proof, as_json=args.json)
+    return 0 if proof.holds else VerificationError.exit_code
+
+
+def _emulated(
+    audited: Audited, chosen: Sequence[Workload], cpu: CpuChoice, args: argparse.Namespace
+) -> Proof:
     with _unpacked(args.image) as root:
         image = qemu.EmulatedImage(root, cpu.model, audited.environment)
         level = cpu.level or highest_level(image.features)
@@ -71,16 +87,33 @@ def execute(args: argparse.Namespace) -> int:
                 outcomes.append(image.explain(wires.run(workload, once), limit=args.limit))
             return outcomes, wires.suspects
 
-        proof = command.prove(subject, cpu, image.features, emulator=qemu.version(), run=run)
-    if args.record:
-        _keep(proof, args.record)
-    _print(proof, as_json=args.json)
-    return 0 if proof.holds else VerificationError.exit_code
+        emulator = qemu.version()
+        return command.prove(_subject(audited), cpu, image.features, emulator=emulator, run=run)
+
+
+def _natively(audited: Audited, chosen: Sequence[Workload], args: argparse.Namespace) -> Proof:
+    """Run the workloads in containers: they prove what this host's CPU has, and nothing below."""
+    features = native.cpu_flags()
+    cpu = CpuChoice(model=native.cpu_name(), level=highest_level(features))
+    image = native.NativeImage(args.image)
+
+    def run() -> tuple[Sequence[Outcome], Sequence[Suspect]]:
+        outcomes = []
+        for workload in chosen:
+            wiring.progress().say(f"{workload.name} on {cpu.model}")
+            outcomes.append(image.run(workload, limit=args.limit))
+        return outcomes, ()
+
+    return command.prove(_subject(audited), cpu, features, emulator="", run=run)
+
+
+def _subject(audited: Audited) -> command.Subject:
+    return command.Subject(target=audited.target, digest=audited.digest, files=audited.files)
 
 
 def _keep(proof: Proof, folder: Path) -> None:
     """Write the proof beside the other evidence, under the level and model that it is about."""
-    model = proof.model.split(",")[0]
+    model = re.sub(r"[^A-Za-z0-9.-]+", "-", proof.model.split(",")[0])
     image = proof.digest.removeprefix("sha256:")[:12]
     path = folder / f"proof-{image}-{proof.level or 'no-level'}-{model}.json"
     evidence_files.write(evidence_files.dated(proof_document(proof)), path)

@@ -11,7 +11,7 @@ def lines(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
     yield f"target    {proof.target}"
     if proof.digest:
         yield f"digest    {proof.digest}"
-    yield f"CPU       {level}{proof.model}, {proof.emulator}"
+    yield f"CPU       {level}{proof.model}, {proof.emulator or 'natively'}"
     passed = sum(outcome.ending is Ending.PASSED for outcome in proof.outcomes)
     yield f"workloads {passed} of {len(proof.outcomes)} passed"
     yield ""

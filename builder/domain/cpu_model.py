@@ -54,7 +54,8 @@ def choose_cpu(text: str, known: Collection[str]) -> CpuChoice:
         level = levels[text]
         if level not in MODEL_OF_LEVEL:
             message = f"{level} cannot be proven under qemu, which has no AVX-512"
-            raise UsageError(message, hint="run the workloads natively on a CPU of that level")
+            hint = "prove it natively: --native, on a host with a CPU of it"
+            raise UsageError(message, hint=hint)
         return CpuChoice(model=MODEL_OF_LEVEL[level], level=level)
     name = text.split(",", maxsplit=1)[0]
     if name not in known:

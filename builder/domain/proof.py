@@ -73,7 +73,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """All workloads of an image on one emulated CPU."""
+    """All workloads of an image on one CPU; `emulator` is empty where it is the host's own."""
 
     target: str
     digest: str

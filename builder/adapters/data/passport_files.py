@@ -70,7 +70,7 @@ def _run(record: Record) -> Iterator[Run]:
     }
     yield Run(
         level=IsaLevel(str(record["level"])),
-        how="qemu",
+        how="qemu" if record.get("emulator") else "native",
         cpu=str(record["model"]),
         passed=names[True],
         failed=names[False],

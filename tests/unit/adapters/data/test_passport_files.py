@@ -16,6 +16,7 @@ PROOF = {
     "digest": "d",
     "level": "x86-64-v2",
     "model": "Nehalem",
+    "emulator": "qemu-x86_64 version 7.2.22",
     "date": "2026-11-22",
     "outcomes": [
         {"workload": {"name": "import torch"}, "ending": "passed"},
@@ -77,6 +78,11 @@ def test_records_are_found_by_their_digest(tmp_path: Path) -> None:
 def test_what_proves_nothing_is_no_proof(record: dict[str, object]) -> None:
     assert passport_files.runs((record,)) == ()
     assert passport_files.verifications((record,)) == ()
+
+
+def test_a_run_without_an_emulator_is_native() -> None:
+    (run,) = passport_files.runs(({**PROOF, "emulator": "", "level": "x86-64-v4"},))
+    assert (run.how, run.level) == ("native", IsaLevel.V4)
 
 
 def test_the_same_record_twice_counts_once() -> None:
