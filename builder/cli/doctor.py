@@ -30,6 +30,7 @@ _CODES = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cellar doctor`."""
+    parser.epilog = "exit codes: 0 it runs here, natively or with JIT; 3 it will not; 1 unknown"
     parser.add_argument(
         "subject",
         nargs="?",
