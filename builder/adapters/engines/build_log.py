@@ -117,7 +117,7 @@ class BuildSteps:
 
 # BuildKit: `#7 [torch 1/2] RUN ...`, then `#7 12.34 text`, `#7 DONE 3.1s` or `#7 ERROR: ...`.
 _BUILDKIT = re.compile(r"#(?P<step>\d+) (?P<text>.*)")
-_BUILDKIT_NAME = re.compile(r"\[(?P<stage>[a-z-]+) +(?P<number>\d+/\d+)\] (?P<command>.+)")
+_BUILDKIT_NAME = re.compile(r"\[(?P<stage>[a-z0-9-]+) +(?P<number>\d+/\d+)\] (?P<command>.+)")
 _BUILDKIT_OUTPUT = re.compile(r"\d+\.\d+ (?P<text>.*)")
 _BUILDKIT_EXPORT = "exporting to "
 

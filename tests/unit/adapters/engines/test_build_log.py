@@ -12,12 +12,12 @@ BUILDKIT_FAILURE = """\
 #1 DONE 0.0s
 #2 [torch 1/1] RUN --network=none     --mount=type=bind,from=steps /mnt/steps/install-wheels /opt
 #2 CACHED
-#3 [ops-build 1/1] RUN --network=none     --mount=type=bind,from=x /mnt/steps/build-wheels /opt /x
+#3 [build-mmdet3d 1/1] RUN --network=none     --mount=type=bind,from=x /mnt/steps/build-wheels /opt /x
 #3 0.168 compiling one
 #3 1.500 cannot compile two
 #3 ERROR: process "/bin/sh -c x" did not complete successfully: exit code: 1
 ------
- > [ops-build 1/1] RUN x:
+ > [build-mmdet3d 1/1] RUN x:
 """
 BUILDAH = """\
 [1/2] STEP 1/2: FROM oci:/x/bootstrap AS debian
@@ -67,7 +67,7 @@ def test_buildkit() -> None:
     steps = steps_of(listener)
     for line in BUILDKIT_FAILURE.splitlines():
         take_buildkit(steps, line)
-    name = "ops-build 1/1: build-wheels"
+    name = "build-mmdet3d 1/1: build-wheels"
     assert listener.told == [
         f"begin {name}",
         f"{name} [1 s] compiling one",
@@ -126,10 +126,10 @@ def test_a_compile_tells_its_count_and_what_remains() -> None:
     listener = Listener()
     steps = steps_of(listener)
     for line in (
-        "#3 [ops-build 1/1] RUN --network=none /mnt/steps/build-wheels /opt /x",
+        "#3 [build-mmdet3d 1/1] RUN --network=none /mnt/steps/build-wheels /opt /x",
         "#3 1.0 [1/73] c++ -MMD one.cpp",
         "#3 2.0     |     ^~~~",
         "#3 3.0 [10/73] c++ -MMD ten.cpp",
     ):
         take_buildkit(steps, line)
-    assert listener.told[-1] == "ops-build 1/1: build-wheels [5 s] 10/73 compiled, 0:25 left"
+    assert listener.told[-1] == "build-mmdet3d 1/1: build-wheels [5 s] 10/73 compiled, 0:25 left"
