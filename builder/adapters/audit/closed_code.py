@@ -65,17 +65,21 @@ def find_closed_code(elf: ElfFile, symbols: SymbolTable, dynamic: SymbolTable) -
         return NOTHING_CLOSED
     chosen = symbols.rows[rows[theirs]]
     starts = chosen["value"].astype(np.uint64)
-    ends = starts + chosen["size"].astype(np.uint64)
     exported = elf_tables.exported(dynamic.rows) & (dynamic.rows["info"] >> 4 == _GLOBAL)
     between = np.setdiff1d(dynamic.rows["value"][exported].astype(np.uint64), starts)
     apart = np.searchsorted(between, starts[1:]) > np.searchsorted(between, starts[:-1], "right")
-    first = np.append(True, apart)
-    last = np.append(apart, True)
-    return ClosedCode(
-        starts=starts[first],
-        ends=np.maximum(ends[last], starts[last] + np.uint64(1)),
-        libraries=tuple(sorted(libraries)),
-    )
+    first, last = np.append(True, apart), np.append(apart, True)
+    ends = _ends(elf, starts, chosen["size"].astype(np.uint64))
+    return ClosedCode(starts=starts[first], ends=ends[last], libraries=tuple(sorted(libraries)))
+
+
+def _ends(elf: ElfFile, starts: U64, sizes: U64) -> U64:
+    """End each function where it says, but not behind the next one or its section."""
+    limits = np.append(starts[1:], np.uint64(0))
+    for section in elf.code:
+        inside = np.flatnonzero((starts >= section.address) & (starts < section.end))
+        limits[inside[-1:]] = section.end
+    return np.asarray(starts + np.minimum(sizes, limits - starts), dtype=np.uint64)
 
 
 def _library(match: re.Match[bytes]) -> str:
