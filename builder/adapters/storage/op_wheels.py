@@ -14,7 +14,7 @@ from builder.adapters.storage.hashing import copy_hashed, make_durable, sha256_o
 from builder.adapters.storage.locks_fs import GC_LOCK, locked
 from builder.errors import IntegrityError
 
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{7,127}")
 _RECORD = "sha256"  # in the form of sha256sum: digest, two spaces, name
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 
