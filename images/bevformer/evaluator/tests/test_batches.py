@@ -17,14 +17,12 @@ import torch
 from torch import Tensor
 
 import bevformer_eval
-from bevformer_eval import choice, golden, weights
+from bevformer_eval import choice, weights
 from bevformer_eval.choice import Choice
 from bevformer_eval.errors import ExitCode
 from bevformer_eval.fast import engine
 from bevformer_eval.fast.engine import Inputs, Ticket
-from bevformer_eval.golden_scenes import golden_file
 from bevformer_eval.journal import Journal
-from bevformer_eval.model import Detections
 from bevformer_eval.results import Boxes
 
 Run = Callable[..., Tuple[int, str, str]]
@@ -201,29 +199,6 @@ def test_an_interrupted_batched_run_resumes_to_the_same_bytes(
     assert "3 of 6 samples are already evaluated" in err
     for name in RESULTS:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-@pytest.mark.usefixtures("batched")
-def test_two_scenes_side_by_side_give_the_authors_detections(run: Run, tmp_path: Path) -> None:
-    code, _, err = run("--synthetic", "--device", "cpu", "--work-dir", tmp_path)
-    assert code == 0, err
-    with np.load(str(golden_file(0)), allow_pickle=False) as file:
-        expected = {name: file[name] for name in file.files}
-    tokens = expected["tokens"].tolist()
-    rows = []
-    for file in sorted(tmp_path.glob("journal/*/scene-*.npz")):
-        token = file.stem.partition("-")[2]
-        journal = Journal.__new__(Journal)
-        journal.folder = file.parent
-        indices = [i for i, s in enumerate(expected["scene_tokens"].tolist()) if s == token]
-        for index, boxes in zip(indices, journal.read(token).boxes):
-            names = ("boxes", "scores", "labels")
-            right = Detections(*(torch.from_numpy(expected[f"{n}_{index}"]) for n in names))
-            left = Detections(*(torch.from_numpy(np.asarray(part)) for part in boxes))
-            rows.append(golden.compare_detections(tokens[index], left, right))
-    assert len(rows) == len(tokens)
-    assert [row for row in rows if not row.passed] == []
-    assert _read(tmp_path, "metrics")["model"]["batch"] == 2
 
 
 def _recorded(work: Path, scores: List[float], shift: float) -> Path:

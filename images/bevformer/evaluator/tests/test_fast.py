@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import List
 
@@ -13,16 +14,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from bevformer_eval import golden
 from bevformer_eval.data import CAMERAS, RigidTransform, Sample
 from bevformer_eval.data.images import preprocess
-from bevformer_eval.data.nuscenes import Scene
+from bevformer_eval.data.nuscenes import Request, Scene, load
 from bevformer_eval.data.source import DirectorySource
 from bevformer_eval.errors import DataError, EvalError, HostError
 from bevformer_eval.fast import layers
 from bevformer_eval.fast.engine import Engine, Inputs, Ticket
 from bevformer_eval.fast.networks import Float32Network, choose_tiles
 from bevformer_eval.fast.predictor import FastPredictor, plan
-from bevformer_eval.model import BEVFormerTiny, decode
+from bevformer_eval.golden_scenes import golden_file
+from bevformer_eval.model import Detections, Output
 from bevformer_eval.model.backbone import FPN, ResNet50
 from bevformer_eval.predict import EgoMotion
 from bevformer_eval.weights import seeded_state_dict
@@ -127,26 +130,44 @@ def test_what_is_not_finite_is_named(source: DirectorySource) -> None:
         list(FastPredictor(Broken(1), source, workers=2).predict([_scene("a", 2)], lambda: None))
 
 
-def test_the_engine_equals_the_plain_model() -> None:
-    generator = np.random.default_rng(0)
-    pixels = torch.from_numpy(generator.integers(0, 256, (1, 6, 900, 1600, 3), np.uint8))
-    lidar2img = 100 * generator.standard_normal((1, 6, 4, 4))
-    can_bus = generator.standard_normal((1, 18))
-    state = seeded_state_dict(5)
-    engine = Engine(state, 1, "cpu")
+class _Watched:
+    """An engine whose raw outputs are kept."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.batch, self.pixels = engine.batch, engine.pixels
+        self.outputs: List[Output] = []
+
+    def step(self, pixels: Tensor, inputs: Inputs) -> Ticket:
+        ticket = self._engine.step(pixels, inputs)
+        self.outputs.append(self._engine.output)
+        return ticket
+
+
+def test_two_scenes_side_by_side_give_what_the_authors_give(pristine: Path, tmp_path: Path) -> None:
+    """The raw outputs and the boxes of two steps of both scenes, by the engine on the CPU."""
+    dataset = load(DirectorySource(pristine), Request(), tmp_path)
+    scenes = [replace(scene, samples=scene.samples[:2]) for scene in dataset.scenes]
+    with np.load(str(golden_file(0)), allow_pickle=False) as file:
+        expected = {name: file[name] for name in file.files}
+    tokens = expected["tokens"].tolist()
+    engine = Engine(seeded_state_dict(0), 2, "cpu")
     assert (engine.precision, engine.note) == ("float32", "there is no GPU")
-    model = BEVFormerTiny().eval()
-    model.load_state_dict(state)
-    with torch.no_grad():
-        images = torch.from_numpy(preprocess(list(pixels[0].numpy())))[None]
-        expected = model(images, torch.from_numpy(lidar2img), torch.from_numpy(can_bus))
-    ticket = engine.step(pixels, Inputs(lidar2img, can_bus, np.array([False])))
-    rows, _ = ticket.result()
-    for found, right in zip(engine.output, expected):
-        assert torch.allclose(found, right, rtol=1e-3, atol=2e-4)
-    boxes = decode(expected)[0].boxes
-    assert int(rows[0, :, 11].sum()) == len(boxes)
-    assert np.allclose(np.sort(rows[0, :, 9]), np.sort(decode(expected)[0].scores), atol=1e-5)
+    watched = _Watched(engine)
+    rows: List[golden.Row] = []
+    for result in FastPredictor(watched, dataset.source, workers=2).predict(scenes, lambda: None):
+        for sample, boxes in zip(result.scene.samples, result.boxes):
+            index = tokens.index(sample.token)
+            names = ("boxes", "scores", "labels")
+            right = Detections(*(torch.from_numpy(expected[f"{n}_{index}"]) for n in names))
+            left = Detections(*(torch.from_numpy(np.asarray(part)) for part in boxes))
+            rows.append(golden.compare_detections(sample.token, left, right))
+    for step, output in enumerate(watched.outputs):
+        for slot, scene in enumerate(scenes):
+            one = Output(*(part[slot : slot + 1] for part in output))
+            rows += golden.compare_step(tokens.index(scene.samples[step].token), one, expected)
+    assert len(rows) == 4 + 4 * 3  # boxes; scores, codes and detections
+    assert [row for row in rows if not row.passed] == []
 
 
 def test_pairs_on_the_cpu_are_refused() -> None:

@@ -145,10 +145,19 @@ def test_a_batch_of_scenes_equals_each_scene_alone() -> None:
         assert torch.allclose(part, torch.cat(values), rtol=1e-4, atol=1e-4)
 
 
+class _NoBackbone(torch.nn.Module):
+    """Spares the images nine tenths of the time."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.shape[1:] == (3, 480, 800)
+        return torch.zeros(len(images), 2048, 15, 25)
+
+
 @pytest.mark.parametrize("given", [True, False], ids=["has_prev given", "has_prev left out"])
 def test_the_whole_model_takes_a_batch(*, given: bool) -> None:
     model = BEVFormerTiny().eval()
-    images = torch.randn(2, 6, 3, 480, 800, generator=torch.Generator().manual_seed(0))
+    model.img_backbone = _NoBackbone()
+    images = torch.zeros(2, 6, 3, 480, 800)
     lidar2img, can_bus = torch.rand(2, 6, 4, 4), torch.zeros(2, 18)
     previous = torch.zeros(2, BEV_CELLS, EMBED_DIMS)
     with torch.no_grad():

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bevformer_eval.data.quaternion import product
 from bevformer_eval.data.synthetic import file_list, write_scenes
-from bevformer_eval.data.synthetic.exact import Pose, draw, matrix, product, unit
+from bevformer_eval.data.synthetic.exact import Pose, draw, matrix, unit
 from bevformer_eval.errors import UsageError
 
 # sha256 over path and content of every file of the default scenes. The golden detections were made

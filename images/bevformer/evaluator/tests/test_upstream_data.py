@@ -6,26 +6,22 @@ import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import pytest
-import torch
 
 import bevformer_eval
 from bevformer_eval.data import CAMERAS, Sample
 from bevformer_eval.data.nuscenes import Dataset, Request, load
 from bevformer_eval.data.source import DirectorySource
 from bevformer_eval.data.synthetic import write_scenes
-from bevformer_eval.golden import Row, compare_step
 from bevformer_eval.metrics import open_devkit, score
-from bevformer_eval.model import BEVFormerTiny
-from bevformer_eval.predict import NativePredictor
 from bevformer_eval.results import Boxes, format_sample, submission
-from bevformer_eval.weights import seeded_state_dict
 
 GOLDEN = Path(bevformer_eval.__file__).parent / "golden_data"
 Json = Dict[str, Any]
+Run = Callable[..., Tuple[int, str, str]]
 
 
 class Synthetic(NamedTuple):
@@ -95,22 +91,14 @@ def test_projections_equal_those_of_upstream(
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-8)
 
 
-def test_native_model_detects_what_upstream_detects(
-    synthetic: Synthetic, golden: Dict[str, np.ndarray]
-) -> None:
-    model = BEVFormerTiny().eval()
-    model.load_state_dict(seeded_state_dict(0))
-    rows: List[Row] = []
-    order = [sample.token for sample in synthetic.samples]
-
-    def observe(sample: Sample, output: Any, _boxes: Boxes) -> None:
-        rows.extend(compare_step(order.index(sample.token), output, golden))
-
-    predictor = NativePredictor(model, "cpu", synthetic.dataset.source, workers=1, observer=observe)
-    finished = list(predictor.predict(synthetic.dataset.scenes, lambda: None))
-    assert [len(result.boxes) for result in finished] == [3, 3]
-    assert len(rows) == 3 * len(order)  # scores, boxes and detections of each sample
-    assert [row for row in rows if not row.passed] == []
+def test_native_model_detects_what_upstream_detects(run: Run, tmp_path: Path) -> None:
+    words = ["--synthetic", "--device", "cpu", "--check-golden", "--json", "--work-dir", tmp_path]
+    code, out, err = run(*words)
+    assert code == 0, err
+    rows = json.loads(out)["golden"]["arrays"]
+    # CAN bus, projections, scores, boxes and detections of six samples, and the ground truth's mAP
+    assert len(rows) == 5 * 6 + 1
+    assert all(row["passed"] for row in rows)
 
 
 def test_submission_equals_that_of_upstream(synthetic: Synthetic, perturbed: Json) -> None:
@@ -157,8 +145,3 @@ def test_metrics_equal_those_of_the_submission_of_upstream(
     assert sorted(found["errors"].values()) == pytest.approx(
         sorted(expected["tp_errors"].values()), abs=1e-6
     )
-
-
-@pytest.fixture(autouse=True)
-def _few_threads() -> None:
-    torch.set_num_threads(min(torch.get_num_threads(), 2))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 from bevformer_eval.data import CLASSES, RigidTransform, Sample
 from bevformer_eval.data.nuscenes import matrix
+from bevformer_eval.data.quaternion import product
 
 # detection_cvpr_2019: beyond this distance in the x-y plane of the ego frame (m) nothing is
 # submitted.
@@ -109,7 +110,7 @@ def _rotations(sample: Sample, yaw: np.ndarray) -> np.ndarray:
 
     mmdetection3d 0.17.1 measures yaw clockwise from the -y axis of the lidar.
     """
-    w, x, y, z = _product(sample.ego2global.rotation, sample.lidar2ego.rotation)
+    w, x, y, z = product(sample.ego2global.rotation, sample.lidar2ego.rotation)
     half = (-yaw - math.pi / 2) / 2
     cos, sin = np.cos(half), np.sin(half)
     return np.stack([w * cos - z * sin, x * cos + y * sin, y * cos - x * sin, w * sin + z * cos], 1)
@@ -136,18 +137,6 @@ def headings(rotations: np.ndarray) -> np.ndarray:
     """Return the (n, 3) x axes of rotations given as (n, 4) quaternions w, x, y, z."""
     w, x, y, z = rotations.T
     return np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], -1)
-
-
-def _product(a: Sequence[float], b: Sequence[float]) -> Tuple[float, float, float, float]:
-    """Return the quaternion (w, x, y, z) that applies `b` first and `a` second."""
-    aw, ax, ay, az = a
-    bw, bx, by, bz = b
-    return (
-        aw * bw - ax * bx - ay * by - az * bz,
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-    )
 
 
 def rotation_of(pose: RigidTransform) -> np.ndarray:

@@ -12,8 +12,9 @@ import hashlib
 import math
 from typing import Sequence, Tuple
 
+from bevformer_eval.data.quaternion import Quaternion, product
+
 Vector = Tuple[float, float, float]
-Quaternion = Tuple[float, float, float, float]  # w, x, y, z as in the nuScenes tables
 Matrix = Tuple[Vector, Vector, Vector]
 
 IDENTITY: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -38,18 +39,6 @@ def unit(w: float, x: float, y: float, z: float) -> Quaternion:
     """Return the quaternion scaled to length 1."""
     length = math.sqrt(w * w + x * x + y * y + z * z)
     return (w / length, x / length, y / length, z / length)
-
-
-def product(a: Quaternion, b: Quaternion) -> Quaternion:
-    """Return the rotation that applies `b` first and `a` second."""
-    aw, ax, ay, az = a
-    bw, bx, by, bz = b
-    return (
-        aw * bw - ax * bx - ay * by - az * bz,
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-    )
 
 
 def matrix(q: Quaternion) -> Matrix:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Dict, List, NamedTuple, Tuple
 
 from bevformer_eval.data import SOURCE_HEIGHT, SOURCE_WIDTH
-from bevformer_eval.data.synthetic.exact import Pose, Quaternion, Vector, draw, product, unit
+from bevformer_eval.data.quaternion import Quaternion, product
+from bevformer_eval.data.synthetic.exact import Pose, Vector, draw, unit
 
 TICK_US = 10_000  # every time stamp is a multiple of this, so that poses are read from one table
 SAMPLE_TICKS = 50  # nuScenes annotates at 2 Hz
