@@ -92,7 +92,8 @@ def _calls(code: CodeMap, found: Survey) -> tuple[INDEX, INDEX]:
     direct, indirect = found.kinds == CALL, found.kinds == SLOT
     targets = found.targets[direct]
     slots = _through_stubs(code, targets)
-    targets = np.where(slots > 0, through_slots(code, slots), targets)
+    stubbed = slots > 0
+    targets[stubbed] = through_slots(code, slots[stubbed])
     sources = np.concatenate([found.sources[direct], found.sources[indirect]])
     targets = np.concatenate([targets, through_slots(code, found.targets[indirect])])
     at = code.index_of(targets)
