@@ -56,7 +56,7 @@ def _execute_all(args: argparse.Namespace) -> int:
     here, absent = building.reachable(selection.matrix(args), target=args.target)
     for cell, why in absent.items():
         say(f"{cell}: not built: {why}")
-    jobs = args.jobs or os.process_cpu_count() or 1
+    jobs = args.jobs or len(os.sched_getaffinity(0))
     start = partial(_build_cell, args)
     done = build_matrix(
         [order.recipe.cell.id for order in here], start, wiring.progress(), jobs=jobs
