@@ -246,7 +246,7 @@ RUN --network=none \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 # What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
-ARG PASSPORT='{"base":"Debian bookworm","cell":"cu130","glibc":"2.36","gpu":{"cuda":"13.0","driver":{"linux":"580.65.06","windows":"580"},"ops":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]},"ptx_driver":{"linux":"580.65.06","windows":null},"torch":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"antlr4-python3-runtime":"4.9.3","bevformer":"2f37d0d4932b064dce49154aef7173688410420f","detectron2":"0.6","fvcore":"0.1.5.post20221221","mmcv-full":"1.7.2","mmdet":"2.14.0","mmdet3d":"0.17.1","mmsegmentation":"0.14.1","torchvision":"0.26.0"},"python":"3.11","schema":1,"torch":"2.11.0","variant":"cu130","without":[]}'
+ARG PASSPORT='{"base":"Debian bookworm","cell":"cu130","glibc":"2.36","gpu":{"cuda":"13.0","driver":{"linux":"580.65.06","windows":"580"},"ops":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]},"ptx_driver":{"linux":"580.65.06","windows":null},"torch":{"cubins":["7.5","8.0","8.6","9.0","10.0","12.0"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"antlr4-python3-runtime":"4.9.3","bevformer":"0+2f37d0d4932b","detectron2":"0.6","fvcore":"0.1.5.post20221221","mmcv-full":"1.7.2","mmdet":"2.14.0","mmdet3d":"0.17.1","mmsegmentation":"0.14.1","torchvision":"0.26.0"},"python":"3.11","schema":1,"torch":"2.11.0","variant":"cu130","without":[]}'
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
