@@ -153,13 +153,15 @@ def _upstream(
 ) -> Chosen:
     """Return the authors' model over the authors' dataset."""
     from bevformer_eval.upstream import code
-    from bevformer_eval.upstream.predictor import Model, UpstreamPredictor
+    from bevformer_eval.upstream.predictor import Items, Model, UpstreamPredictor
 
     assert choice.state is not None  # noqa: S101 - the caller serves the ground truth
     settings = code.config()
     with gpu_errors():
         model = Model(code.build_model(settings, choice.state, choice.device), choice.device)
-    authors = UpstreamPredictor(model, settings, dataset, args.work_dir, observer)
+    workers = args.workers or default_workers(args.gpus)
+    items = Items(settings, dataset, args.work_dir)
+    authors = UpstreamPredictor(model, items, workers=workers, observer=observer)
     return Chosen(authors, arithmetic(choice.device, "float32"))
 
 

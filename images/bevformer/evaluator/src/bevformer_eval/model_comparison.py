@@ -76,12 +76,13 @@ def compare_scenes(
 ) -> List[golden.Row]:
     """Compare the two models over the scenes of a dataset, each with its own way to the data."""
     from bevformer_eval.upstream import code
-    from bevformer_eval.upstream.predictor import Model, UpstreamPredictor
+    from bevformer_eval.upstream.predictor import Items, Model, UpstreamPredictor
 
     def authors(observe: Observer) -> Predictor:
         settings = code.config()
         model = Model(code.build_model(settings, dict(state), device), device)
-        return UpstreamPredictor(model, settings, dataset, work_dir, observe)
+        items = Items(settings, dataset, work_dir)
+        return UpstreamPredictor(model, items, workers=1, observer=observe)
 
     def native(observe: Observer) -> Predictor:
         model = native_model(state, device)

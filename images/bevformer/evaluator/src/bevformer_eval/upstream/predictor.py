@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from bevformer_eval.data import Sample
+from bevformer_eval.data.frames import ahead
 from bevformer_eval.data.nuscenes import Dataset, Scene
 from bevformer_eval.output import storage_errors
 from bevformer_eval.predict import Advance, Observer, SceneResult, check_finite, gpu_errors
@@ -69,18 +71,10 @@ class Model:
         )
 
 
-class UpstreamPredictor:
-    """Evaluates scenes as upstream's test loop does, in one process and without a launcher."""
+class Items:
+    """What upstream's dataset and test pipeline make of samples."""
 
-    def __init__(
-        self,
-        model: Model,
-        settings: Any,
-        dataset: Dataset,
-        work_dir: Path,
-        observer: Optional[Observer] = None,
-    ) -> None:
-        self._model, self._observer = model, observer
+    def __init__(self, settings: Any, dataset: Dataset, work_dir: Path) -> None:
         self._images = Images(dataset.source)
         infos = work_dir / "cache" / "upstream_infos.pkl"
         with storage_errors(infos):
@@ -90,27 +84,43 @@ class UpstreamPredictor:
         order = (info["token"] for info in self._dataset.data_infos)
         self._index = {token: index for index, token in enumerate(order)}
 
+    def load(self, sample: Sample) -> Tuple[Any, float]:
+        """Return one item, and the seconds it took."""
+        start = time.perf_counter()
+        with self._images.ready(sample):
+            item = self._dataset[self._index[sample.token]]
+        return item, time.perf_counter() - start
+
+
+class UpstreamPredictor:
+    """Evaluates scenes as upstream's test loop does, with threads in place of its processes."""
+
+    def __init__(
+        self, model: Model, items: Items, *, workers: int, observer: Optional[Observer] = None
+    ) -> None:
+        self._model, self._items = model, items
+        self._workers, self._observer = workers, observer
+
     def predict(self, scenes: Sequence[Scene], advance: Advance) -> Iterator[SceneResult]:
         """Yield the detections of each scene."""
-        for scene in scenes:
-            result = SceneResult(scene, [])
-            for sample in scene.samples:
-                frame = self._frame(sample, result)
-                result.boxes.append(frame.boxes)
-                if self._observer is not None:
-                    fed = replace(sample, can_bus=frame.can_bus, lidar2img=frame.lidar2img)
-                    self._observer(fed, frame.output, frame.boxes)
-                advance()
-            yield result
+        samples = [sample for scene in scenes for sample in scene.samples]
+        with closing(ahead(self._items.load, samples, self._workers)) as loaded:
+            for scene in scenes:
+                result = SceneResult(scene, [])
+                for sample in scene.samples:
+                    item, seconds = next(loaded)
+                    result.seconds["load"] += seconds
+                    self._detect(sample, item, result)
+                    advance()
+                yield result
 
-    def _frame(self, sample: Sample, result: SceneResult) -> Frame:
+    def _detect(self, sample: Sample, item: Any, result: SceneResult) -> None:
         start = time.perf_counter()
-        with self._images.ready(sample), code.quiet():
-            item = self._dataset[self._index[sample.token]]
-        middle = time.perf_counter()
         frame = self._model(item)  # its boxes are on the CPU: the GPU has finished
+        result.seconds["forward"] += time.perf_counter() - start
+        result.boxes.append(frame.boxes)
         check_finite(sample, frame.output.cls_scores.cpu().numpy())
         check_finite(sample, frame.output.bbox_preds.cpu().numpy())
-        result.seconds["load"] += middle - start
-        result.seconds["forward"] += time.perf_counter() - middle
-        return frame
+        if self._observer is not None:
+            fed = replace(sample, can_bus=frame.can_bus, lidar2img=frame.lidar2img)
+            self._observer(fed, frame.output, frame.boxes)
