@@ -15,6 +15,8 @@ from builder.adapters.audit.audit_documents import baseline_text, image_document
 from builder.adapters.audit.audit_target import TargetAuditor
 from builder.adapters.audit.auditor import Auditor, processors
 from builder.adapters.audit.demangle import demangler
+from builder.adapters.audit.image_files import open_image
+from builder.adapters.data import passport_files
 from builder.cli import wiring
 from builder.commands import audit as command
 from builder.commands import audit_page, audit_text
@@ -23,7 +25,8 @@ from builder.domain.audit.report import ImageAudit, Waiver, unserved
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.gpu import ComputeCapability
 from builder.domain.isa import IsaLevel, parse_level
-from builder.errors import HostError, StorageError, UsageError, VerificationError
+from builder.domain.sealed import LABEL
+from builder.errors import CellarError, HostError, StorageError, UsageError, VerificationError
 
 _FAIL_ON = {verdict.value: verdict for verdict in AuditVerdict if verdict > AuditVerdict.GUARDED}
 _MANY = 10
@@ -64,9 +67,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Audit the target; 8 when a verdict is as bad as --fail-on says, or a GPU is not served."""
+    """Audit the target; 8 when a verdict is as bad as --fail-on says, or a GPU is not served.
+
+    Without --gpu an image is held against the GPUs that it declares, which never fails it.
+    """
     level = parse_level(args.isa)
-    gpus = _gpus(args.gpu)
+    asked = _gpus(args.gpu)
+    gpus = asked or declared_gpus(args.target)
     audit = _audit(args, level)
     if args.html:
         _write_page(audit, gpus, args.html)
@@ -78,7 +85,7 @@ def execute(args: argparse.Namespace) -> int:
         for line in audit_text.lines(audit, gpus, demangler(), most):
             print(line)  # noqa: T201 - stdout is this verb's data
     got_worse = _compare(audit, args)
-    fails = audit.verdict >= _FAIL_ON[args.fail_on] or unserved(audit, gpus) or got_worse
+    fails = audit.verdict >= _FAIL_ON[args.fail_on] or unserved(audit, asked) or got_worse
     return VerificationError.exit_code if fails else 0
 
 
@@ -146,6 +153,21 @@ def cache_folder() -> Path:
 
 def _gpus(text: str) -> tuple[ComputeCapability, ...]:
     return tuple(ComputeCapability.parse(part) for part in text.split(",") if part)
+
+
+def declared_gpus(targets: Sequence[str]) -> tuple[ComputeCapability, ...]:
+    """Return the GPUs that the passport of an image declares; none for any other target."""
+    path = Path(targets[0])
+    try:
+        if path.exists():
+            with open_image(path) as image:
+                labels = image.head().labels
+        else:
+            labels = Docker().labels(targets[0])
+        sealed = passport_files.read_label(labels.get(LABEL, ""), targets[0])
+    except CellarError:
+        return ()
+    return sealed.gpu.ops.cubins if sealed.gpu else ()
 
 
 class Docker:

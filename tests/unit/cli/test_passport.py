@@ -11,6 +11,8 @@ from builder.domain.sealed import sealed_text
 from tests.unit.adapters.audit.test_audit_inputs import layer, oci_layout
 from tests.unit.domain.test_admission import image
 
+ASSETS = Path(__file__).parents[2] / "assets" / "isa"
+
 
 @pytest.fixture(autouse=True)
 def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +100,20 @@ def test_an_image_without_a_passport_is_one_line(
         f"error: {plain} carries no passport",
         " hint: only images that Cellar built have one; build it anew",
     ]
+
+
+def test_an_audit_holds_an_image_against_the_gpus_that_it_declares(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"cellar.passport": sealed_text(image("cu124"))}
+    code = (ASSETS / "fatbin.elf").read_bytes()
+    layout = oci_layout(tmp_path / "layout", [layer({"lib/a.so": code})], labels=labels)
+    assert main(["audit", str(layout), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["gpus"] == ["7.0", "7.5", "8.0", "8.6", "9.0"]
+    (file,) = found["files"]
+    services = {one["device"]: one["service"] for one in file["gpu"]["judgements"]}
+    assert services == {
+        "7.0": "native", "7.5": "native", "8.0": "missing", "8.6": "native", "9.0": "missing",
+    }  # fmt: skip
+    assert main(["audit", str(layout), "--gpu", "9.0"]) == 8
