@@ -17,8 +17,6 @@ from builder.commands import passport_text
 from builder.domain.passport import Passport, audited, document, libraries
 from builder.domain.sealed import LABEL, Sealed
 
-_UNKNOWN = ImageHead(digest="", layers=(), environment={})
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
