@@ -11,11 +11,12 @@ IMAGE ?= bevformer
 ENGINE ?= docker
 SELECT := --image $(IMAGE) $(if $(CELL),--cell $(CELL)) $(if $(CUDA),--cuda $(CUDA)) \
           $(if $(ISA),--isa $(ISA)) $(if $(GPU),--gpu $(GPU))
-TAG := cellar/$(IMAGE):$(or $(CELL),cpu)
 LEVEL := $(or $(ISA),x86-64-v2)
+TAG := cellar/$(IMAGE):$(or $(CELL),cpu)$(addprefix -,$(filter-out x86-64-v2,$(LEVEL)))
 CHECK_OPS := bevformer-eval check-ops --trials 3
 GROUND_TRUTH := bevformer-eval --synthetic --ground-truth --scenes 1 --samples 1 --work-dir /tmp/gt
-BASELINE := $(addprefix --baseline ,$(wildcard images/$(IMAGE)/audit/$(or $(CELL),cpu).json))
+BASELINE := $(addprefix --baseline ,$(and $(filter x86-64-v2,$(LEVEL)),\
+            $(wildcard images/$(IMAGE)/audit/$(or $(CELL),cpu).json)))
 
 .PHONY: help setup image lock lock-check lock-tools fetch render build build-all bake audit prove passport verify \
         reproduce doctor matrix lint test test-evaluator test-engine docs fault bench clean
