@@ -37,8 +37,7 @@ class Model:
         from mmcv.parallel import collate, scatter
 
         self._module, self._collate, self._scatter = module, collate, scatter
-        # mmcv's scatter takes -1 for the CPU.
-        self._place = int(device.partition(":")[2] or 0) if device.startswith("cuda") else -1
+        self._gpu = int(device.partition(":")[2] or 0) if device.startswith("cuda") else None
         self._raw: Dict[str, Any] = {}
         module.pts_bbox_head.register_forward_hook(
             lambda _module, _inputs, output: self._raw.update(output)
@@ -51,14 +50,22 @@ class Model:
         meta = item["img_metas"][0].data
         can_bus = meta["can_bus"].copy()
         with gpu_errors(), torch.no_grad(), code.quiet():
-            batch = self._scatter(self._collate([item], samples_per_gpu=1), [self._place])[0]
-            found = self._module(return_loss=False, rescale=True, **batch)[0]["pts_bbox"]
+            inputs = self._inputs(item)
+            found = self._module(return_loss=False, rescale=True, **inputs)[0]["pts_bbox"]
         boxes = Boxes(
             found["boxes_3d"].tensor.cpu().numpy(),
             found["scores_3d"].cpu().numpy(),
             found["labels_3d"].cpu().numpy(),
         )
         return Frame(boxes, self._output(), can_bus, np.stack(meta["lidar2img"]))
+
+    def _inputs(self, item: Any) -> Any:
+        """Return a batch of one where the model is, as mmcv's MMDataParallel does."""
+        batch = self._collate([item], samples_per_gpu=1)
+        if self._gpu is not None:
+            return self._scatter(batch, [self._gpu])[0]
+        # On the CPU the scatter of mmcv 1.4 adds a dimension that later ones do not.
+        return {name: [part.data[0] for part in parts] for name, parts in batch.items()}
 
     def _output(self) -> Any:
         """Return the raw outputs; the BEV is a copy, since the next frame turns it in place."""
