@@ -124,7 +124,7 @@ def test_an_edit_builds_and_verifies_again_but_compiles_nothing(world: World) ->
     assert _image() == 0
     assert world.done == ["fetch", "verify"] * 2
     targets = [request.target for request in world.engine.builds]
-    assert targets == ["ops", "runtime", "runtime"]
+    assert targets == ["op-mmcv-full", "runtime", "runtime"]
 
 
 @pytest.mark.parametrize("gone", ["image", "evidence", "other-image"])
