@@ -23,7 +23,7 @@ from builder.errors import HostError, VerificationError
 
 PROGRAM = "qemu-x86_64-static"
 _TAIL_LINES = 20
-_TIMED_OUT = (124, 137)
+_TIMED_OUT = (124, 137, -9)  # the last: `timeout` sends KILL to its own group, itself among it
 _NOISE = re.compile(r"TCG doesn't support requested feature|NNPACK|qemu: uncaught target signal")
 _PYTHON_LINE = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
