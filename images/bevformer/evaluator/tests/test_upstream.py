@@ -11,6 +11,8 @@ from typing import Any, Callable, Dict, List
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from bevformer_eval import model_comparison, weights
 from bevformer_eval.data import CAMERAS
@@ -88,6 +90,13 @@ def test_images_in_an_archive_are_files_for_as_long_as_they_are_needed(dataset: 
     assert not any(place.exists() for place in places)
 
 
+class _Pooled(torch.nn.Module):
+    """Stands for the backbone, which takes nine tenths of the time."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return functional.adaptive_avg_pool2d(images, (15, 25)).repeat(1, 683, 1, 1)[:, :2048]
+
+
 @pytest.mark.parametrize(("seed", "passed"), [(0, True), (1, False)], ids=["same", "other"])
 def test_models_are_compared_sample_by_sample(dataset: Dataset, seed: int, *, passed: bool) -> None:
     scene = replace(dataset.scenes[0], samples=dataset.scenes[0].samples[:2])
@@ -95,6 +104,7 @@ def test_models_are_compared_sample_by_sample(dataset: Dataset, seed: int, *, pa
 
     def factory(seed: int) -> Callable[[Observer], Predictor]:
         model = model_comparison.native_model(weights.seeded_state_dict(seed), "cpu")
+        model.img_backbone = _Pooled()
         return lambda observe: NativePredictor(
             model, "cpu", short.source, workers=1, observer=observe
         )
