@@ -64,8 +64,8 @@ prove: setup ## run the image's workloads on an emulated CPU of its level (needs
 	@$(CELLAR) prove $(TAG) --cpu $(LEVEL) --limit 900 --record .cellar/evidence/$(IMAGE) \
 	  --run 'check-ops=$(CHECK_OPS)' --run 'ground-truth=$(GROUND_TRUTH)'
 
-passport: setup ## say what the image needs of its host, and what was proven of it
-	@$(CELLAR) passport $(TAG)
+passport: setup ## say what the image needs and what was proven of it; RECORD=1 keeps it as evidence
+	@$(CELLAR) passport $(TAG) $(if $(RECORD),--record)
 
 verify: setup ## test a built image and record the evidence
 	@$(CELLAR) verify $(SELECT) --engine $(ENGINE)
