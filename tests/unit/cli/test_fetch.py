@@ -1,6 +1,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from builder.cli import storage, wiring
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.lock_files import dump
 from builder.domain.lockfile import Lock, PipLayer
+from tests.unit.adapters.archives.test_source_trees import pack, wanted
+from tests.unit.lock_examples import CPU
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,6 +84,28 @@ def test_from_a_folder_names_what_it_took_and_confirms_it(
         "artifacts"
     ]
     assert (row["size"], row.get("quoted", False)) == (5, False)
+
+
+def test_a_source_tree_comes_from_an_archive_of_its_commit_alone(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = replace(wiring.lock("bevformer", CPU), sources=(wanted(),))
+    monkeypatch.setattr(wiring, "lock", lambda _image, _cell: lock)
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    (bag / "x").write_bytes(b"bytes")
+    name = wanted().filename
+    code, _, err = run("fetch", "--cell", "cpu", "--from", str(bag))
+    assert code == 0
+    assert f"without {name} the image comes without the authors' code" in err
+    pack(bag / "BEVFormer-1.tar", {"a": "b"})
+    code, _, err = run("fetch", "--cell", "cpu", "--from", str(bag))
+    assert code == 5
+    (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: {bag}/BEVFormer-1.tar: it holds the tree ")
+    pack(bag / "other.tar.gz", prefix="BEVFormer-2f37d0d/")
+    code, _, err = run("fetch", "--cell", "cpu", "--from", str(bag))
+    assert (code, f"took 1 inputs (10 kB): {name}" in err) == (0, True)
 
 
 def test_a_folder_that_is_none_is_a_usage_error(run: Callable[..., tuple[int, str, str]]) -> None:

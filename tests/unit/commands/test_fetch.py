@@ -286,3 +286,20 @@ def test_a_base_that_is_no_manifest_is_a_fault_of_the_lock(store: Store, scratch
     wrong = replace(BASE, sha256=digest(b"no manifest"))
     with pytest.raises(DataError, match="not an image manifest"):
         fetch(Wish(lock=lock_of(base=wrong)), world.tools())
+
+
+TREE = replace(artifact(b"canonical tar", "bevformer"), kind=ArtifactKind.SOURCE, tree="3" * 40)
+
+
+def test_a_source_tree_that_nobody_brings_is_left_out(store: Store, scratch: Path) -> None:
+    world = World(store, scratch, b"bytes of a")
+    world.problems[TREE.sha256] = Found(problem="the git host does not answer")
+    done = fetch(Wish(lock=replace(lock_of(A), sources=(TREE,))), world.tools())
+    assert (done.remaining, world.downloaded) == ((TREE,), [[A.filename]])
+
+
+def test_a_source_tree_of_another_commit_is_refused(store: Store, scratch: Path) -> None:
+    world = World(store, scratch, b"bytes of a")
+    world.failures[TREE.sha256] = IntegrityError("the archive holds another tree")
+    with pytest.raises(IntegrityError, match="the archive holds another tree"):
+        fetch(Wish(lock=replace(lock_of(A), sources=(TREE,))), world.tools())
