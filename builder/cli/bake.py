@@ -63,4 +63,5 @@ def _target(order: Order, folder: Path) -> BakeTarget:
         empty=str(empty),
         epoch=recipe.image.epoch,
         tag=order.tag,
+        annotations=recipe.annotations,
     )

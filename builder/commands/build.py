@@ -135,7 +135,9 @@ def build(order: Order, tools: Tools) -> Built:
             wheel = _compile(source, request, tools)
             wheels[source] = wheel if order.compile else tools.store.add_op_wheel(op, wheel)
         ops = tools.contexts.write_ops(wheels.values(), tools.work / "contexts" / "ops")
-        request = replace(request, contexts={**contexts, "ops": ops})
+        request = replace(
+            request, contexts={**contexts, "ops": ops}, annotations=recipe.annotations
+        )
         image = tools.engine.build_image(request, tag=order.tag, progress=tools.progress)
     return Built(
         image=image,

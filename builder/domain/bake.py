@@ -18,6 +18,7 @@ class BakeTarget:
     empty: str
     epoch: int
     tag: str
+    annotations: Mapping[str, str]
 
 
 def bake_document(targets: Sequence[BakeTarget]) -> Mapping[str, object]:
@@ -39,6 +40,7 @@ def _target(target: BakeTarget) -> Mapping[str, object]:
         "contexts": dict(sorted(target.contexts.items())),
         "args": {"SOURCE_DATE_EPOCH": str(target.epoch)},
         "tags": [target.tag],
+        "annotations": [f"{name}={value}" for name, value in sorted(target.annotations.items())],
         "network": "none",
         "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
         "output": [f"type=image,name={target.tag},compression=zstd,oci-mediatypes=true"],

@@ -59,6 +59,7 @@ def image_key(
     """Return the hash of all that goes into one target's image."""
     inputs = {
         "dockerfile": dockerfile,
+        "annotations": dict(recipe.annotations),
         "target": target,
         "inputs": _digests(lock.artifacts()),
         "trees": dict(trees),

@@ -1,7 +1,7 @@
 """How two builds of one image differ: not at all, in compression, in layers, in files."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 
@@ -23,7 +23,8 @@ class FileFacts:
 class ImageFacts:
     """What an image is made of: layers as they are stored, and as the tars that they unpack to.
 
-    `config` maps the settings of the image (environment, user, command, ...) to their text.
+    `config` maps the settings of the image (environment, user, command, ...) to their text;
+    `annotations` are those of its manifest.
     """
 
     digest: str
@@ -31,6 +32,7 @@ class ImageFacts:
     sizes: tuple[int, ...]  # of the layers as stored, in bytes
     diff_ids: tuple[str, ...]
     config: Mapping[str, str]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 # Empty files and directories that engines leave where they mount something while a step runs.
@@ -90,7 +92,7 @@ def _differences(one: Mapping[str, FileFacts], other: Mapping[str, FileFacts]) -
 
 
 def _aspects(first: FileFacts, second: FileFacts) -> Iterator[str]:
-    for name in (field.name for field in fields(FileFacts)):
+    for name in (one.name for one in fields(FileFacts)):
         before, after = getattr(first, name), getattr(second, name)
         if before != after:
             yield f"{name} {_shown(name, before)} -> {_shown(name, after)}"

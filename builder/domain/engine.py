@@ -16,7 +16,8 @@ class BuildRequest:
     `contexts` maps a context name to a directory of the host, or to an OCI layout where the
     directory holds an `oci-layout` file; a context takes the place of a stage of its name. No
     build has a network. `epoch` (seconds) is the time of the image; a `cold` build takes nothing
-    from the engine's cache; `jobs` bounds how many compilers run at once, 0 leaves it to the step.
+    from the engine's cache; `annotations` stand in the image's manifest; `jobs` bounds how many
+    compilers run at once, 0 leaves it to the step.
     """
 
     dockerfile: Path
@@ -24,6 +25,7 @@ class BuildRequest:
     contexts: Mapping[str, Path]
     epoch: int
     cold: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 0
 
     @property

@@ -48,6 +48,11 @@ class Recipe:
         return self.selection.cell
 
     @property
+    def annotations(self) -> Mapping[str, str]:
+        """Return what a registry shows of the image without a pull: labels and passport."""
+        return {**self.labels, "cellar.passport": self.passport}
+
+    @property
     def assembled(self) -> bool:
         """Say whether the base is assembled from .debs (else it is a vendor's image)."""
         return isinstance(self.cell.base, DebianBase)

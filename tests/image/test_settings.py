@@ -34,6 +34,11 @@ def test_labels_are_the_recipes(order: Order, facts: ImageFacts) -> None:
     assert {name: found.get(name) for name in order.recipe.labels} == dict(order.recipe.labels)
 
 
+def test_annotations_are_the_recipes(order: Order, facts: ImageFacts) -> None:
+    wanted = order.recipe.annotations
+    assert {name: facts.annotations.get(name) for name in wanted} == dict(wanted)
+
+
 def test_no_layer_is_too_large_to_pull(facts: ImageFacts, record_property: Record) -> None:
     largest = max(facts.sizes)
     record_property("seen", f"{len(facts.sizes)} layers, the largest {largest / 1e6:.0f} MB")

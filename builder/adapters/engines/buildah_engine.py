@@ -110,6 +110,8 @@ def _build(request: BuildRequest, tag: str, progress: Progress) -> None:
         argv += ["--isolation", _isolation(), *_RUNTIME]
         for name, value in request.arguments.items():
             argv += ["--build-arg", f"{name}={value}"]
+        for name, value in sorted(request.annotations.items()):
+            argv += ["--annotation", f"{name}={value}"]
         # Its cache does not look into what a bind mount holds, so nothing is taken from it.
         argv += ["--layers=false", "--no-cache"]
         for name, where in sorted(contexts.items()):

@@ -161,6 +161,8 @@ def _build(request: BuildRequest, output: Sequence[str], progress: Progress) -> 
     argv += ["--provenance", "false", "--sbom", "false", "--network", "none"]
     for name, value in request.arguments.items():
         argv += ["--build-arg", f"{name}={value}"]
+    for name, value in sorted(request.annotations.items()):
+        argv += ["--annotation", f"{name}={value}"]
     argv += ["--no-cache"] if request.cold else []
     for name, path in sorted(request.contexts.items()):
         argv += ["--build-context", f"{name}={context_of(path)}"]

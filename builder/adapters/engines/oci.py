@@ -118,6 +118,7 @@ def read_image(layout: Path) -> ImageFacts:
             for name, value in sorted(config["config"].items())
             if name != _WINDOWS_ONLY
         },
+        annotations=manifest.get("annotations", {}),
     )
 
 

@@ -10,6 +10,7 @@ TARGET = BakeTarget(
     empty="/b/empty",
     epoch=5,
     tag="cellar/x:cu130",
+    annotations={"cellar.cell": "cu130"},
 )
 
 
@@ -27,6 +28,7 @@ def test_the_document() -> None:
                 },
                 "args": {"SOURCE_DATE_EPOCH": "5"},
                 "tags": ["cellar/x:cu130"],
+                "annotations": ["cellar.cell=cu130"],
                 "network": "none",
                 "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
                 "output": ["type=image,name=cellar/x:cu130,compression=zstd,oci-mediatypes=true"],

@@ -12,7 +12,7 @@ BUILDKIT_FAILURE = """\
 #1 DONE 0.0s
 #2 [torch 1/1] RUN --network=none     --mount=type=bind,from=steps /mnt/steps/install-wheels /opt
 #2 CACHED
-#3 [build-mmdet3d 1/1] RUN --network=none     --mount=type=bind,from=x /mnt/steps/build-wheels /opt /x
+#3 [build-mmdet3d 1/1] RUN --network=none   --mount=type=bind,from=x /mnt/steps/build-wheels /o /x
 #3 0.168 compiling one
 #3 1.500 cannot compile two
 #3 ERROR: process "/bin/sh -c x" did not complete successfully: exit code: 1

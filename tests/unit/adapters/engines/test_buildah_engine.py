@@ -101,6 +101,7 @@ def order(tmp_path: Path) -> BuildRequest:
         target="runtime",
         contexts={"debs": tmp_path / "debs", "bootstrap": layout},
         epoch=7,
+        annotations={"cellar.cell": "cpu"},
     )
 
 
@@ -109,7 +110,7 @@ def test_the_command_that_builds(commands: Commands, order: BuildRequest, tmp_pa
     build, untag, inspect = commands.seen
     words = " ".join(build)
     assert words.startswith("buildah build --network none --format oci --target runtime ")
-    for part in ("--timestamp 7", "--no-cache", "--layers=false", "--runtime runc"):
+    for part in ("--timestamp 7", "--no-cache", "--layers=false", "--annotation cellar.cell=cpu"):
         assert part in words
     assert f"--build-context debs={tmp_path}/debs" in words
     # buildah takes an OCI layout's path for an image name, in which no dot may begin a part.

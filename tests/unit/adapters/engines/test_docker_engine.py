@@ -245,6 +245,7 @@ def test_the_command_that_builds(
         contexts=request_.contexts,
         epoch=7,
         cold=cold,
+        annotations={"cellar.cell": "cpu"},
     )
     assert DockerEngine().build_image(changed, tag=IMAGE.tag, progress=Silence()) == IMAGE
     (argv,) = seen
@@ -253,6 +254,7 @@ def test_the_command_that_builds(
         "docker buildx build --progress plain --target runtime --provenance false --sbom false "
         "--network none --build-arg SOURCE_DATE_EPOCH=7 "
     )
+    assert "--annotation cellar.cell=cpu" in words
     assert ("--no-cache" in argv) is cold
     assert f"--build-context a={tmp_path}/a --build-context b={tmp_path}/b" in words
     assert f"type=image,name={IMAGE.tag},compression=zstd,oci-mediatypes=true" in argv
