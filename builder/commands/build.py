@@ -1,6 +1,6 @@
 """`build`: from a lock and a filled store to an image, without network."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -161,8 +161,9 @@ def kept_wheels(order: Order, tools: Tools) -> Mapping[str, Path]:
 
 def _refuse_unlocked(lock: Lock) -> None:
     if lock.gaps:
-        names = "; ".join(f"{one.name} {one.version} ({one.reason})" for one in lock.gaps)
-        message = f"{lock.cell}: the lock has no hash of {names}"
+        reasons = dict.fromkeys(one.reason for one in lock.gaps)
+        names = _some([f"{one.name} {one.version}" for one in lock.gaps])
+        message = f"{lock.cell}: the lock has no hash of {names}: {'; '.join(reasons)}"
         hint = f"`cellar lock --cell {lock.cell}` where they can be reached"
         raise NetworkError(message, hint=hint)
 
@@ -170,12 +171,16 @@ def _refuse_unlocked(lock: Lock) -> None:
 def _refuse_missing(lock: Lock, store: Store) -> None:
     missing = [artifact for artifact in lock.artifacts() if not store.has(artifact.sha256)]
     if missing:
-        names = ", ".join(artifact.filename for artifact in missing[:3])
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        message = f"{lock.cell}: the store lacks {names}{more}"
+        names = _some([artifact.filename for artifact in missing])
+        message = f"{lock.cell}: the store lacks {names}"
         raise NetworkError(
             message, hint=f"`cellar fetch --cell {lock.cell}` brings what is missing"
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _kept(keys: Mapping[Artifact, str], store: Store) -> dict[Artifact, Path]:

@@ -61,7 +61,7 @@ def test_inputs_without_a_hash_are_named_before_anything_starts(tmp_path: Path) 
     order = fakes.order(_gap(ArtifactKind.WHEEL))
     with pytest.raises(NetworkError) as raised:
         build(order, fakes.tools(tmp_path, engine=engine))
-    assert str(raised.value) == "cpu: the lock has no hash of x 1 (no answer)"
+    assert str(raised.value) == "cpu: the lock has no hash of x 1: no answer"
     assert raised.value.hint == "`cellar lock --cell cpu` where they can be reached"
     assert engine.builds == []
 
