@@ -92,6 +92,7 @@ def test_projections_equal_those_of_upstream(
 
 
 def test_native_model_detects_what_upstream_detects(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     words = ["--synthetic", "--device", "cpu", "--check-golden", "--json", "--work-dir", tmp_path]
     code, out, err = run(*words)
     assert code == 0, err
