@@ -80,8 +80,8 @@ matrix: setup ## list the cells
 	@$(CELLAR) matrix
 
 lint: setup ## style, types, import contracts, shell scripts, data files
-	@.venv/bin/ruff check builder tests
-	@.venv/bin/ruff format --check builder tests
+	@.venv/bin/ruff check builder tests images/bevformer/evaluator
+	@.venv/bin/ruff format --check builder tests images/bevformer/evaluator
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(CELLAR) matrix --check
