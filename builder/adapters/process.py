@@ -3,13 +3,16 @@
 import shlex
 import signal
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from builder.errors import CellarError, HostError
 
 _TAIL_LINES = 20
+_WATCH_S = 0.2
 
 
 class ToolError(CellarError):
@@ -48,10 +51,12 @@ def stream(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    ending: threading.Event | None = None,
 ) -> None:
     """Run `argv` and hand each line of its stdout and stderr to `on_line` as it comes.
 
-    When we are interrupted the program is ended too, so that nothing runs on behind us.
+    When we are interrupted the program is ended too, so that nothing runs on behind us; so it is
+    when another thread sets `ending`, because only the main one is ever interrupted.
     """
     last: deque[str] = deque(maxlen=_TAIL_LINES)
     try:
@@ -67,7 +72,7 @@ def stream(
         )
     except FileNotFoundError as error:
         raise _missing(argv) from error
-    with child:
+    with child, _ended_by(ending, child):
         try:
             assert child.stdout is not None  # noqa: S101 - PIPE was asked for above
             for line in child.stdout:
@@ -94,6 +99,24 @@ def start_daemon(argv: Sequence[str], *, log: Path) -> int:
         except FileNotFoundError as error:
             raise _missing(argv) from error
     return child.pid
+
+
+@contextmanager
+def _ended_by(ending: threading.Event | None, child: subprocess.Popen[str]) -> Iterator[None]:
+    over = threading.Event()
+
+    def watch(ending: threading.Event) -> None:
+        while not over.wait(_WATCH_S):
+            if ending.is_set():
+                _end(child)
+                return
+
+    if ending is not None:
+        threading.Thread(target=watch, args=(ending,), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -68,12 +69,16 @@ def _execute_all(args: argparse.Namespace) -> int:
 
 
 def _build_cell(
-    args: argparse.Namespace, cell: str, jobs: int, hear: Callable[[str], None]
+    args: argparse.Namespace,
+    cell: str,
+    jobs: int,
+    hear: Callable[[str], None],
+    ending: threading.Event,
 ) -> None:
-    """Build one cell in a process of its own, which ends when `hear` raises."""
+    """Build one cell in a process of its own, which ends when `ending` is set."""
     argv = [sys.executable, "-m", "builder", "build", "--image", args.image, "--cell", cell]
     argv += ["--target", args.target, "--engine", args.engine, "--jobs", str(jobs)]
-    process.stream(argv, hear, cwd=wiring.root())
+    process.stream(argv, hear, cwd=wiring.root(), ending=ending)
 
 
 def built(order: Order, tools: Tools) -> Built:

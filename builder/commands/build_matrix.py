@@ -1,5 +1,6 @@
 """`build --all`: every cell whose inputs are here, a bounded number at a time."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 from builder.domain.progress import Progress, Task
 from builder.errors import CellarError
 
-# Builds one cell with so many compilers, and hands on each line that it prints.
-Build = Callable[[str, int, Callable[[str], None]], None]
+# Builds one cell with so many compilers, hands on each line that it prints, and ends when told to.
+Build = Callable[[str, int, Callable[[str], None], threading.Event], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +20,6 @@ class CellBuild:
     fault: str = ""
 
 
-class _Ended(BaseException):
-    """Raised where a cell's build reports, once all are to end."""
-
-
 def build_matrix(
     cells: Sequence[str], build: Build, progress: Progress, *, jobs: int
 ) -> tuple[CellBuild, ...]:
@@ -31,19 +28,17 @@ def build_matrix(
     The cells share the compilers evenly. When interrupted, every build that has begun is ended.
     """
     at_once = max(1, min(jobs, len(cells)))
-    ending: list[bool] = []
+    ending = threading.Event()
 
     def one(cell: str) -> CellBuild:
         task = progress.task(f"{cell}: waiting")
 
         def hear(line: str) -> None:
-            if ending:
-                raise _Ended
             _tell(task, cell, line)
 
         try:
-            if not ending:
-                build(cell, max(1, jobs // at_once), hear)
+            if not ending.is_set():
+                build(cell, max(1, jobs // at_once), hear, ending)
         except CellarError as error:
             return CellBuild(cell=cell, fault=str(error))
         finally:
@@ -55,7 +50,7 @@ def build_matrix(
         try:
             return tuple(each.result() for each in running)
         except BaseException:
-            ending.append(True)
+            ending.set()
             raise
 
 
