@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -17,6 +16,7 @@ from packaging.version import Version
 from requests import RequestException
 
 from builder.adapters import process
+from builder.adapters.archives.unpack import unpack_tar
 from builder.adapters.engines.build_log import BuildSteps, take_buildkit
 from builder.adapters.engines.oci import context_of
 from builder.domain.engine import BuildRequest, RunOptions
@@ -101,13 +101,12 @@ class DockerEngine:
 
     def save(self, image: ImageRef, *, into: Path) -> None:
         """Write `image` as an OCI layout into the new directory `into`."""
-        into.mkdir(parents=True)
+        into.parent.mkdir(parents=True, exist_ok=True)
         with _refusals(), TemporaryFile(dir=into.parent) as file:
             for chunk in self._client.images.get(image.tag).save(chunk_size=1 << 22):
                 file.write(chunk)
             file.seek(0)
-            with tarfile.open(fileobj=file) as tar:
-                tar.extractall(into, filter="data")
+            unpack_tar(file, into)
 
     @cached_property
     def _client(self) -> docker.DockerClient:
