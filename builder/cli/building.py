@@ -133,6 +133,7 @@ def matrix(image: str) -> Matrix:
 
 
 def _compiler(matrix: Matrix, selection: Selection) -> Compiler:
-    gcc = matrix.gcc(selection.cell)
+    gcc, cuda = matrix.gcc(selection.cell), selection.cell.cuda
     flags = compiler_flags.compiler_flags(selection.isa, "gcc", f"{gcc}.0")
-    return Compiler(gcc=gcc, host_flags=flags, nvcc_flags=compiler_flags.nvcc_flags(flags))
+    nvcc_flags = compiler_flags.nvcc_flags(flags, cuda) if cuda else ()
+    return Compiler(gcc=gcc, host_flags=flags, nvcc_flags=nvcc_flags)

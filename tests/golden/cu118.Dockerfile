@@ -71,7 +71,7 @@ ENV CC="gcc-11" \
     MMCV_WITH_OPS="1" \
     FORCE_CUDA="1" \
     TORCH_CUDA_ARCH_LIST="6.0;7.0;7.5;8.0;8.6;9.0" \
-    NVCC_APPEND_FLAGS="-Xcompiler -march=x86-64 -Xcompiler -mtune=generic -Xcompiler -mcx16 -Xcompiler -msahf -Xcompiler -mpopcnt -Xcompiler -msse3 -Xcompiler -msse4.1 -Xcompiler -msse4.2 -Xcompiler -mssse3"
+    NVCC_APPEND_FLAGS="--objdir-as-tempdir -Xcompiler -march=x86-64 -Xcompiler -mtune=generic -Xcompiler -mcx16 -Xcompiler -msahf -Xcompiler -mpopcnt -Xcompiler -msse3 -Xcompiler -msse4.1 -Xcompiler -msse4.2 -Xcompiler -mssse3"
 FROM ops-build AS build-mmcv-full
 ARG SOURCE_DATE_EPOCH
 ARG COLD=""

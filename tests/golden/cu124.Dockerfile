@@ -94,7 +94,7 @@ ENV CC="gcc-13" \
     MMCV_WITH_OPS="1" \
     FORCE_CUDA="1" \
     TORCH_CUDA_ARCH_LIST="7.0;7.5;8.0;8.6;9.0" \
-    NVCC_APPEND_FLAGS="-Xcompiler -march=x86-64-v2 -Xcompiler -mtune=generic"
+    NVCC_APPEND_FLAGS="--objdir-as-tempdir -Xcompiler -march=x86-64-v2 -Xcompiler -mtune=generic"
 FROM ops-build AS build-mmcv-full
 ARG SOURCE_DATE_EPOCH
 ARG COLD=""

@@ -3,7 +3,11 @@
 import archspec.cpu
 
 from builder.domain.isa import IsaLevel
+from builder.domain.version import CudaVersion
 from builder.errors import CellarError
+
+# nvcc's manual of this toolkit (section 4.2.1.2) is the first known to have the option.
+_TEMPORARY_BESIDE_OBJECT = CudaVersion(11, 2)
 
 
 def compiler_flags(level: IsaLevel, compiler: str, version: str) -> tuple[str, ...]:
@@ -22,9 +26,14 @@ def compiler_flags(level: IsaLevel, compiler: str, version: str) -> tuple[str, .
     return tuple(flags.split())
 
 
-def nvcc_flags(host_flags: tuple[str, ...]) -> tuple[str, ...]:
-    """Give nvcc's spelling of host compiler flags: nvcc itself takes no -march."""
-    return tuple(part for flag in host_flags for part in ("-Xcompiler", flag))
+def nvcc_flags(host_flags: tuple[str, ...], cuda: CudaVersion) -> tuple[str, ...]:
+    """Give nvcc's spelling of host compiler flags, with what makes its objects the same each time.
+
+    nvcc itself takes no -march. Its temporary files are named after its process, and objects hold
+    these names; beside the object they are named after the source.
+    """
+    named = ("--objdir-as-tempdir",) if cuda >= _TEMPORARY_BESIDE_OBJECT else ()
+    return (*named, *(part for flag in host_flags for part in ("-Xcompiler", flag)))
 
 
 def _remedy(level: IsaLevel, compiler: str) -> str:

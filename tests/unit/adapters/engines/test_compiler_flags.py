@@ -4,6 +4,7 @@ import pytest
 
 from builder.adapters.engines.compiler_flags import compiler_flags, nvcc_flags
 from builder.domain.isa import IsaLevel
+from builder.domain.version import CudaVersion
 from builder.errors import CellarError
 
 GCC9_V2 = "-march=x86-64 -mtune=generic -mcx16 -msahf -mpopcnt -msse3 -msse4.1 -msse4.2 -mssse3"
@@ -38,7 +39,12 @@ def test_a_compiler_that_cannot(level: IsaLevel, compiler: str, version: str, hi
     assert caught.value.hint == hint
 
 
-def test_nvcc_passes_host_flags_on() -> None:
-    assert nvcc_flags(("-march=x86-64-v2", "-O2")) == (
-        "-Xcompiler", "-march=x86-64-v2", "-Xcompiler", "-O2",
+@pytest.mark.parametrize(
+    ("cuda", "first"),
+    [("11.1", ()), ("11.2", ("--objdir-as-tempdir",)), ("13.0", ("--objdir-as-tempdir",))],
+    ids=["before-the-option", "the-first-with-it", "later"],
+)
+def test_nvcc_passes_host_flags_on(cuda: str, first: tuple[str, ...]) -> None:
+    assert nvcc_flags(("-march=x86-64-v2", "-O2"), CudaVersion.parse(cuda)) == (
+        *first, "-Xcompiler", "-march=x86-64-v2", "-Xcompiler", "-O2",
     )  # fmt: skip
