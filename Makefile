@@ -101,7 +101,7 @@ docs: setup ## make the generated blocks of README.md anew
 fault: setup ## long fault-injection loops of the store and downloads
 	@.venv/bin/pytest tests/fault
 
-bench: setup ## the measurements: make image beside a plain Dockerfile, the audit beside objdump
+bench: setup ## the measurements: a plain Dockerfile, the cells, objdump, each beside ours
 	@$(PYTHON) -m tests.bench
 
 clean: ## remove .venv and build leftovers (not the store)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.bench.row import Row
 
-NAMES = ("image", "audit")
+NAMES = ("image", "cells", "audit")
 
 
 def main() -> int:
