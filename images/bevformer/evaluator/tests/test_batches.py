@@ -115,9 +115,11 @@ def test_the_batch_fits_the_gpu(
         lambda index: SimpleNamespace(total_memory=int(sizes[index] * 2**30)),
     )
     names = ("batch", "precision", "check_golden")
-    args = argparse.Namespace(model="native", **dict(zip(names, options)))
+    args = argparse.Namespace(model="native", image_scale=None, **dict(zip(names, options)))
     assert choice._batch(args, "cuda:0") == expected
     assert choice._batch(args, "cpu") == 0
+    args.image_scale = 0.05
+    assert choice._batch(args, "cuda:0") == 0
 
 
 @pytest.mark.parametrize(

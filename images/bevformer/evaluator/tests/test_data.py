@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bevformer_eval.data import CAMERAS, RigidTransform, can_bus
+from bevformer_eval.data.frames import FrameLoader
 from bevformer_eval.data.images import decode, load_images, preprocess
 from bevformer_eval.data.infos import read_can_bus
 from bevformer_eval.data.nuscenes import Request, load, matrix
@@ -235,6 +236,30 @@ def test_preprocess_normalises_then_halves_then_pads() -> None:
     rgb = (image[..., ::-1].astype(np.float64) - mean) / std
     halved = rgb.reshape(450, 2, 800, 2, 3).mean((1, 3)).transpose(2, 0, 1)
     assert np.abs(found[0, :, :450] - halved).max() < 1e-6
+
+
+def test_smaller_images_are_padded_to_whole_cells() -> None:
+    image = np.full((900, 1600, 3), (103.53, 116.28, 123.675), np.float32) + 57
+    found = preprocess([image], 0.05)
+    assert found.shape == (1, 3, 64, 96)
+    assert np.abs(found[0, :, :45, :80] - 1).max() < 0.03
+    assert not found[:, :, 45:].any()
+    assert not found[:, :, :, 80:].any()
+
+
+def test_a_frame_has_the_projection_of_its_scale(
+    pristine: Path, samples: Dict[str, object]
+) -> None:
+    sample = next(iter(samples.values()))
+    frames = [
+        next(FrameLoader(DirectorySource(pristine), 1, scale).frames([sample]))
+        for scale in (0.5, 0.05)
+    ]
+    assert [frame.images.shape for frame in frames] == [(6, 3, 480, 800), (6, 3, 64, 96)]
+    assert np.array_equal(frames[0].lidar2img, sample.lidar2img)
+    expected = sample.lidar2img.copy()
+    expected[:, :2] /= 10
+    np.testing.assert_allclose(frames[1].lidar2img, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

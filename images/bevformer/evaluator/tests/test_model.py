@@ -88,7 +88,7 @@ def test_the_shift_is_the_motion_seen_from_the_heading(
 
 
 def _camera_ahead() -> Tensor:
-    """Return six cameras of which only the first sees anything: along +x, focal length 400."""
+    """Return six cameras of which only the first sees anything: along +x, 800x480 pixels."""
     camera = torch.tensor([[400.0, -400.0, 0, 0], [240, 0, -400.0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
     behind = torch.tensor([[0.0] * 4, [0.0] * 4, [0, 0, 0, -1.0], [0.0] * 4])
     return torch.stack([camera, *[behind] * 5])[None].double()
@@ -96,7 +96,7 @@ def _camera_ahead() -> Tensor:
 
 def test_a_pillar_is_seen_where_any_of_its_points_is() -> None:
     points = geometry.pillar_points()
-    positions, hits = geometry.project(points, _camera_ahead())
+    positions, hits = geometry.project(points, _camera_ahead(), (15, 25))
     middle = 25 * BEV_WIDTH
     ahead, behind = middle + 40, middle + 10
     assert hits[0, ahead].tolist() == [True] + [False] * 5
@@ -105,6 +105,18 @@ def test_a_pillar_is_seen_where_any_of_its_points_is() -> None:
     expected = [(400 * x - 400 * y) / x / 800, (240 * x - 400 * z) / x / 480]
     assert positions[0, ahead, 0, 2].tolist() == pytest.approx(expected, rel=1e-5)
     assert bool((positions[0, behind] == geometry.UNSEEN).all())
+
+
+def test_a_position_is_a_share_of_the_padded_image() -> None:
+    """45 of 64 rows and 80 of 96 columns hold the picture where it is scaled by 0.05."""
+    points = geometry.pillar_points()
+    small = torch.diag(torch.tensor([0.1, 0.1, 1, 1])).double() @ _camera_ahead()
+    found, small_hits = geometry.project(points, small, (2, 3))
+    whole, hits = geometry.project(points, _camera_ahead(), (15, 25))
+    seen = (hits & small_hits)[0, :, 0]
+    factor = torch.tensor([80 / 96, 48 / 64])
+    assert int(seen.sum()) > 100
+    assert torch.allclose(found[0, seen, 0], whole[0, seen, 0] * factor, atol=1e-5)
 
 
 # Batches

@@ -24,6 +24,7 @@ Run = Callable[..., Tuple[int, str, str]]
 SCHEMAS = Path(bevformer_eval.__file__).parent / "schemas"
 SOURCES = str(Path(bevformer_eval.__file__).parents[1])
 RESULTS = ("results_nusc.json", "metrics.json")
+SCALED = ("results_nusc", "metrics", "timings")
 
 
 def _program(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -254,6 +255,15 @@ USAGE = [
     (["--synthetic", "--gpus", "2", "--device", "cuda:1"], "--device cuda:1 names one"),
     (["--synthetic", "--check-golden", "--ground-truth"], "--check-golden goes with"),
     (["--synthetic", "--ground-truth", "--samples", "0"], "at least one scene"),
+    (["--data", "x", "--seed", "0", "--image-scale", "0.05"], "--image-scale goes with"),
+    (["--synthetic", "--image-scale", "0.05", "--check-golden"], "--image-scale goes with"),
+    (["--synthetic", "--image-scale", "0.05", "--checkpoint", "x"], "--image-scale goes with"),
+    (["--synthetic", "--image-scale", "0.05", "--ground-truth"], "--image-scale goes with"),
+    (["--synthetic", "--image-scale", "0.05", "--model", "upstream"], "--image-scale goes with"),
+    (["--synthetic", "--image-scale", "0.05", "--expect-map", "0"], "--image-scale goes with"),
+    (["--synthetic", "--image-scale", "0.01"], "is not between 0.02 and 0.5"),
+    (["--synthetic", "--image-scale", "0.5"], "is not between 0.02 and 0.5"),
+    (["--synthetic", "--image-scale", "nan"], "is not between 0.02 and 0.5"),
 ]
 
 
@@ -307,6 +317,21 @@ def test_a_full_disk_is_named(
     code, _, err = run("--data", pristine, "--ground-truth", "--work-dir", tmp_path)
     assert code == ExitCode.STORAGE
     assert "no space left" in err
+
+
+def test_smaller_images_run_the_whole_model_and_say_so(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    words = ["--synthetic", "--scenes", "1", "--samples", "2", "--image-scale", "0.02"]
+    code, out, err = run(*words, "--device", "cpu", "--work-dir", tmp_path)
+    assert code == 0, err
+    assert "images scaled by 0.02" in out
+    values = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in SCALED}
+    for name, value in values.items():
+        jsonschema.validate(value, json.loads((SCHEMAS / f"{name}.json").read_text()))
+    assert values["timings"]["image_scale"] == values["metrics"]["model"]["image_scale"] == 0.02
+    results = values["results_nusc"]["results"]
+    assert len(results) == 2
+    assert all(results.values())
 
 
 def test_synthesize(run: Run, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bevformer_eval import model_comparison, weights
 from bevformer_eval.data import CAMERAS
+from bevformer_eval.data.frames import FrameLoader
 from bevformer_eval.data.nuscenes import Dataset, Request, load
 from bevformer_eval.data.source import DirectorySource
 from bevformer_eval.errors import ExitCode, UsageError
@@ -105,9 +106,8 @@ def test_models_are_compared_sample_by_sample(dataset: Dataset, seed: int, *, pa
     def factory(seed: int) -> Callable[[Observer], Predictor]:
         model = model_comparison.native_model(weights.seeded_state_dict(seed), "cpu")
         model.img_backbone = _Pooled()
-        return lambda observe: NativePredictor(
-            model, "cpu", short.source, workers=1, observer=observe
-        )
+        loader = FrameLoader(short.source, workers=1)
+        return lambda observe: NativePredictor(model, "cpu", loader, observer=observe)
 
     rows = model_comparison.compare_predictors(factory(seed), factory(0), short, lambda: None)
     assert [row.name for row in rows[:6]] == [

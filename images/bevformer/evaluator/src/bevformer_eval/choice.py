@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from bevformer_eval import distributed
+from bevformer_eval.data import SCALE
+from bevformer_eval.data.frames import FrameLoader
 from bevformer_eval.data.nuscenes import Dataset
 from bevformer_eval.data.source import Source
 from bevformer_eval.errors import UsageError
@@ -65,10 +67,13 @@ def choose(args: argparse.Namespace, place: distributed.Place) -> Choice:
     batch = _batch(args, device)
     if args.precision == "pairs" and not batch:
         raise UsageError(
-            "--precision pairs goes with a GPU and torch 1.10 or later, without --check-golden",
+            "--precision pairs goes with a GPU and torch 1.10 or later, without --check-golden and "
+            "--image-scale",
             "leave --precision out",
         )
     identity: Dict[str, object] = {"kind": args.model}
+    if args.image_scale is not None:
+        identity["image_scale"] = args.image_scale
     state = _weights(args, identity)
     identity["arithmetic"] = arithmetic(device, args.precision if batch else "float32")
     return Choice(identity, device, state, batch)
@@ -98,11 +103,11 @@ def _batch(args: argparse.Namespace, device: str) -> int:
 
     Batches need a GPU and CUDA graphs, which torch has from 1.10 on. `--check-golden` looks at the
     raw outputs of each frame, and `--batch 1 --precision float32` asks for the plain model; the
-    authors' model goes frame by frame.
+    authors' model goes frame by frame, and only the plain model takes images of another scale.
     """
     import torch
 
-    if args.model == "upstream" or device == "cpu":
+    if args.model == "upstream" or device == "cpu" or args.image_scale is not None:
         return 0
     if not hasattr(torch.cuda, "CUDAGraph") or args.check_golden:
         return 0
@@ -144,7 +149,8 @@ def predictor(
     module.load_state_dict(choice.state, strict=True)
     with gpu_errors():
         module = module.eval().to(choice.device)
-    plain = NativePredictor(module, choice.device, source, workers=workers, observer=observer)
+    loader = FrameLoader(source, workers, args.image_scale or SCALE)
+    plain = NativePredictor(module, choice.device, loader, observer=observer)
     return Chosen(plain, arithmetic(choice.device, "float32"))
 
 

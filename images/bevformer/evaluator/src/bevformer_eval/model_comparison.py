@@ -9,6 +9,7 @@ import numpy as np
 
 from bevformer_eval import golden
 from bevformer_eval.data import Sample
+from bevformer_eval.data.frames import FrameLoader
 from bevformer_eval.data.nuscenes import Dataset
 from bevformer_eval.model import BEVFormerTiny, Output
 from bevformer_eval.predict import Advance, NativePredictor, Observer, Predictor
@@ -86,7 +87,8 @@ def compare_scenes(
 
     def native(observe: Observer) -> Predictor:
         model = native_model(state, device)
-        return NativePredictor(model, device, dataset.source, workers=1, observer=observe)
+        loader = FrameLoader(dataset.source, workers=1)
+        return NativePredictor(model, device, loader, observer=observe)
 
     return compare_predictors(authors, native, dataset, advance)
 

@@ -10,9 +10,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequ
 import numpy as np
 
 from bevformer_eval.data import Sample
-from bevformer_eval.data.frames import frames
+from bevformer_eval.data.frames import Frame, FrameLoader
 from bevformer_eval.data.nuscenes import Scene
-from bevformer_eval.data.source import Source
 from bevformer_eval.errors import EvalError, HostError
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.results import Boxes
@@ -82,46 +81,45 @@ Observer = Callable[[Sample, Any, Boxes], None]  # the sample, the model's Outpu
 
 
 class NativePredictor:
-    """The native model, one frame at a time; images are loaded ahead by threads."""
+    """The native model, one frame at a time; `loader` has the images ready before."""
 
     def __init__(
         self,
         model: Any,  # BEVFormerTiny; torch is imported late
         device: str,
-        source: Source,
+        loader: FrameLoader,
         *,
-        workers: int,
         observer: Optional[Observer] = None,
     ) -> None:
-        self._model, self._device, self._source = model, device, source
-        self._workers, self._observer = workers, observer
+        self._model, self._device = model, device
+        self._loader, self._observer = loader, observer
 
     def predict(self, scenes: Sequence[Scene], advance: Advance) -> Iterator[SceneResult]:
         """Yield the detections of each scene."""
         samples = [sample for scene in scenes for sample in scene.samples]
-        with closing(frames(self._source, samples, self._workers)) as loaded:
+        with closing(self._loader.frames(samples)) as loaded:
             for scene in scenes:
                 result, motion, previous = SceneResult(scene, []), EgoMotion(), None
                 for sample in scene.samples:
-                    images, seconds = next(loaded)
-                    result.seconds["load"] += seconds
+                    frame = next(loaded)
+                    result.seconds["load"] += frame.seconds
                     can_bus, _ = motion.step(sample)
-                    previous = self._frame(sample, (images, can_bus, previous), result)
+                    previous = self._evaluate(sample, (frame, can_bus, previous), result)
                     advance()
                 yield result
 
-    def _frame(
-        self, sample: Sample, inputs: Tuple[np.ndarray, np.ndarray, Any], result: SceneResult
+    def _evaluate(
+        self, sample: Sample, inputs: Tuple[Frame, np.ndarray, Any], result: SceneResult
     ) -> Any:
         """Evaluate one frame, append its boxes to the result, and return its BEV."""
         import torch
 
-        images, can_bus, previous = inputs
+        frame, can_bus, previous = inputs
         start = time.perf_counter()
         with gpu_errors(), torch.no_grad():
             output = self._model(
-                torch.from_numpy(images)[None].to(self._device),
-                torch.from_numpy(sample.lidar2img)[None].to(self._device),
+                torch.from_numpy(frame.images)[None].to(self._device),
+                torch.from_numpy(frame.lidar2img)[None].to(self._device),
                 torch.from_numpy(can_bus)[None].to(self._device),
                 previous,
             )

@@ -13,7 +13,6 @@ from bevformer_eval import __version__, distributed, metrics
 from bevformer_eval.choice import Choice, Chosen, choose, predictor
 from bevformer_eval.data import nuscenes, origin
 from bevformer_eval.draw import Pictures, draw_all
-from bevformer_eval.errors import UsageError
 from bevformer_eval.evaluate import SCHEMA, Process, collect, evaluate, pending, share
 from bevformer_eval.ground_truth import GroundTruth
 from bevformer_eval.journal import Journal
@@ -49,8 +48,7 @@ class Session:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, score and report; raise EvalError where a gate does not hold."""
-    _check_options(args)
+    """Evaluate, score and report as checked options say; EvalError where a gate does not hold."""
     place = distributed.place(args.share)
     _check_writable(args.work_dir)
     choice = choose(args, place)  # a wrong checkpoint or GPU is named before the data is read
@@ -201,6 +199,8 @@ def _score(
     write_json(files["metrics"], scores)
     timings["seconds"]["score"] = time.perf_counter() - begin
     timings["device"] = session.choice.device_name()
+    if session.args.image_scale is not None:
+        timings["image_scale"] = session.args.image_scale
     write_json(files["timings"], timings)
     return scores
 
@@ -238,37 +238,15 @@ def _judge(session: Session, scores: Dict[str, Any], report: Optional[GoldenRepo
 
 def _speed(timings: Dict[str, Any]) -> str:
     memory = timings["peak_memory_bytes"]
+    scale = f", images scaled by {timings['image_scale']:g}" if "image_scale" in timings else ""
     gpu = f", GPU {memory['gpu'] / 2**30:.2f} GiB" if memory["gpu"] else ""
     arithmetic = f" ({timings['arithmetic']})" if timings["arithmetic"] else ""
     return (
-        f"{timings['samples']} samples on {timings['device']}{arithmetic}: "
+        f"{timings['samples']} samples on {timings['device']}{arithmetic}{scale}: "
         f"{timings['samples_per_second']:.3g} samples/s, "
         f"{timings['images_per_second']:.3g} images/s; "
         f"peak memory {memory['host'] / 2**30:.2f} GiB{gpu}"
     )
-
-
-def _check_options(args: argparse.Namespace) -> None:
-    if args.synthetic == bool(args.data):
-        raise UsageError("say what to evaluate: --synthetic, or --data DIR (or its tars)")
-    given = [args.checkpoint is not None, args.seed is not None, args.ground_truth]
-    if sum(given) > 1:
-        raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
-    if not any(given) and not args.synthetic:
-        raise UsageError("say which weights: --checkpoint PTH, or --seed N for seeded ones")
-    if any(count is not None and count < 1 for count in (args.gpus, args.batch, args.workers)):
-        raise UsageError("--gpus, --batch and --workers must be at least 1")
-    if args.model == "upstream" and (args.gpus > 1 or args.batch not in (None, 1)):
-        raise UsageError("--model upstream goes frame by frame, in one process on one device")
-    if args.gpus > 1 and ":" in args.device:
-        raise UsageError(
-            f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one",
-            "use --device cuda",
-        )
-    if args.check_golden and (
-        not args.synthetic or args.gpus > 1 or args.ground_truth or args.checkpoint
-    ):
-        raise UsageError("--check-golden goes with --synthetic, seeded weights and one process")
 
 
 def _check_writable(work_dir: Path) -> None:

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from bevformer_eval.commands.synthesize import add_scene_options
-from bevformer_eval.errors import ExitCode
+from bevformer_eval.errors import ExitCode, UsageError
 
 HELP = "evaluate BEVFormer-tiny (the default command)"
+_LEAST_SCALE = 0.02
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,13 @@ def _data_options(group: argparse._ActionsContainer) -> None:
 def _model_options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--model", choices=("native", "upstream"), default="native", help="default: native"
+    )
+    group.add_argument(
+        "--image-scale",
+        type=float,
+        metavar="S",
+        help="synthetic scenes only: smaller images than the published model's 0.5, to run all of "
+        "the code where it is slow, as under an emulator; no result of it counts",
     )
     group.add_argument("--checkpoint", type=Path, metavar="PTH", help="bevformer_tiny_epoch_24.pth")
     group.add_argument(
@@ -142,5 +150,51 @@ def execute(args: argparse.Namespace) -> int:
     """Evaluate as the options say."""
     from bevformer_eval.session import run
 
+    _check_options(args)
     run(args)
     return ExitCode.OK
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if args.synthetic == bool(args.data):
+        raise UsageError("say what to evaluate: --synthetic, or --data DIR (or its tars)")
+    given = [args.checkpoint is not None, args.seed is not None, args.ground_truth]
+    if sum(given) > 1:
+        raise UsageError("--checkpoint, --seed and --ground-truth exclude each other")
+    if not any(given) and not args.synthetic:
+        raise UsageError("say which weights: --checkpoint PTH, or --seed N for seeded ones")
+    if any(count is not None and count < 1 for count in (args.gpus, args.batch, args.workers)):
+        raise UsageError("--gpus, --batch and --workers must be at least 1")
+    if args.model == "upstream" and (args.gpus > 1 or args.batch not in (None, 1)):
+        raise UsageError("--model upstream goes frame by frame, in one process on one device")
+    if args.gpus > 1 and ":" in args.device:
+        raise UsageError(
+            f"--gpus {args.gpus} takes the first GPUs; --device {args.device} names one",
+            "use --device cuda",
+        )
+    if args.check_golden and (
+        not args.synthetic or args.gpus > 1 or args.ground_truth or args.checkpoint
+    ):
+        raise UsageError("--check-golden goes with --synthetic, seeded weights and one process")
+
+    _check_image_scale(args)
+
+
+def _check_image_scale(args: argparse.Namespace) -> None:
+    """Refuse smaller images wherever a result could be taken for the published model's."""
+    from bevformer_eval.data import SCALE
+
+    if args.image_scale is None:
+        return
+    others = [args.check_golden, args.ground_truth, args.model != "native", args.checkpoint]
+    gates = [args.expect_map is not None, args.expect_nds is not None]
+    if not args.synthetic or any(others) or any(gates):
+        raise UsageError(
+            "--image-scale goes with --synthetic and seeded weights, without comparisons or gates",
+            "leave it out: only images scaled by 0.5 give results that count",
+        )
+    if not _LEAST_SCALE <= args.image_scale < SCALE:
+        raise UsageError(
+            f"--image-scale {args.image_scale:g} is not between {_LEAST_SCALE:g} and {SCALE:g}",
+            "the least gives images of 32x18 pixels",
+        )

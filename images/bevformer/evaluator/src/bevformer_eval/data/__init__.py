@@ -32,7 +32,8 @@ CLASSES = (
 
 SOURCE_HEIGHT, SOURCE_WIDTH = 900, 1600  # nuScenes' JPEGs
 SCALE = 0.5
-IMAGE_HEIGHT, IMAGE_WIDTH = 480, 800  # what the model reads: scaled, padded to multiples of 32
+STRIDE = 32  # pixels of an image that one cell of its features stands for
+IMAGE_HEIGHT, IMAGE_WIDTH = 480, 800  # what the model reads: scaled, padded to multiples of STRIDE
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # red, green, blue
 PIXEL_STD = (58.395, 57.12, 57.375)
 CAN_BUS_SIZE = 18

@@ -11,13 +11,12 @@ import numpy as np
 
 from bevformer_eval.data import (
     CAMERAS,
-    IMAGE_HEIGHT,
-    IMAGE_WIDTH,
     PIXEL_MEAN,
     PIXEL_STD,
     SCALE,
     SOURCE_HEIGHT,
     SOURCE_WIDTH,
+    STRIDE,
     Sample,
 )
 from bevformer_eval.data.source import Source
@@ -63,17 +62,19 @@ def decode(data: bytes, name: str) -> np.ndarray:
     return image
 
 
-def preprocess(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Return float32 (6, 3, 480, 800): RGB, normalised, halved bilinearly, padded below with 0.
+def preprocess(images: Sequence[np.ndarray], scale: float = SCALE) -> np.ndarray:
+    """Return float32 (6, 3, H, W): RGB, normalised, scaled bilinearly, padded with 0.
 
-    The order is upstream's; halving before normalising would differ in the last bits.
+    H and W are multiples of STRIDE: 480 and 800 at the published model's scale. The order is
+    upstream's; scaling before normalising would differ in the last bits.
     """
-    result = np.zeros((len(images), 3, IMAGE_HEIGHT, IMAGE_WIDTH), np.float32)
+    size = (int(SOURCE_WIDTH * scale), int(SOURCE_HEIGHT * scale))
+    padded = [-(-side // STRIDE) * STRIDE for side in reversed(size)]
+    result = np.zeros((len(images), 3, *padded), np.float32)
     for index, image in enumerate(images):
         pixels = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)
         cv2.subtract(pixels, _MEAN, pixels)
         cv2.multiply(pixels, _INVERSE_STD, pixels)
-        size = (int(image.shape[1] * SCALE), int(image.shape[0] * SCALE))
         small = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         result[index, :, : size[1], : size[0]] = small.transpose(2, 0, 1)
     return result

@@ -35,7 +35,8 @@ class BEVFormerTiny(nn.Module):
     ) -> Output:
         """Return the objects and the BEV of B frames, each of a scene of its own.
 
-        images: normalised (B, 6, 3, 480, 800); lidar2img: (B, 6, 4, 4), scaled as the images;
+        images: normalised (B, 6, 3, H, W), multiples of 32, of 480 and 800 pixels where a result is
+        to be the published model's; lidar2img: (B, 6, 4, 4), scaled as the images;
         can_bus: (B, 18), where metres (0 to 2) and degrees (17) are the change since the previous
         frame; prev_bev: that frame's `Output.bev`; has_prev: bool (B,), where it counts (all).
         """

@@ -12,8 +12,6 @@ from bevformer_eval.model.constants import (
     BEV_HEIGHT,
     BEV_WIDTH,
     EMBED_DIMS,
-    FEATURE_HEIGHT,
-    FEATURE_WIDTH,
     FFN_DIMS,
     HEAD_DIMS,
     HEADS,
@@ -22,7 +20,6 @@ from bevformer_eval.model.constants import (
 from bevformer_eval.ops import ms_deform_attn
 
 BEV_SHAPE = (BEV_HEIGHT, BEV_WIDTH)
-FEATURE_SHAPE = (FEATURE_HEIGHT, FEATURE_WIDTH)
 BEV_POINTS = 4  # sampled by a head in each BEV
 IMAGE_POINTS = 8  # sampled by a head in each camera
 BEV_QUEUE = 2  # the previous and the current BEV
@@ -42,10 +39,14 @@ class History(NamedTuple):
 
 
 class CameraView(NamedTuple):
-    """What `geometry.project` says of one batch: positions (B, Q, 6, 4, 2), hits (B, Q, 6)."""
+    """What `geometry.project` says of one batch: positions (B, Q, 6, 4, 2), hits (B, Q, 6).
+
+    feature_shape: height and width of each camera's features, 15 and 25 for 480x800 pixels.
+    """
 
     positions: Tensor
     hits: Tensor
+    feature_shape: Tuple[int, int]
 
 
 def _pixels(shape: Tuple[int, int], like: Tensor) -> Tensor:
@@ -118,10 +119,10 @@ class SpatialCrossAttention(nn.Module):
         self.output_proj = nn.Linear(EMBED_DIMS, EMBED_DIMS)
 
     def forward(self, query: Tensor, features: Tensor, view: CameraView) -> Tensor:
-        """Return the attended queries (B, 2500, 256); features is (B, 6 * 375, 256)."""
+        """Return the attended queries (B, 2500, 256); features is (B, 6 * h * w, 256)."""
         inner = self.deformable_attention
         split = (*query.shape[:2], HEADS, 1, IMAGE_POINTS)
-        offsets = _pixels(FEATURE_SHAPE, inner.sampling_offsets(query).view(*split, 2))
+        offsets = _pixels(view.feature_shape, inner.sampling_offsets(query).view(*split, 2))
         # Point p of a head belongs to height p % 4 of the pillar.
         repeats = IMAGE_POINTS // PILLAR_POINTS
         positions = view.positions.repeat(1, 1, 1, repeats, 1)[:, :, None]
@@ -129,7 +130,7 @@ class SpatialCrossAttention(nn.Module):
         cameras = view.hits / view.hits.sum(-1, keepdim=True).clamp(min=1).to(query.dtype)
         attended = ms_deform_attn(
             inner.value_proj(features).view(len(query), -1, HEADS, HEAD_DIMS),
-            (FEATURE_SHAPE,) * len(CAMERAS),
+            (view.feature_shape,) * len(CAMERAS),
             positions + offsets,
             weights * cameras[:, :, None, :, None],
         )

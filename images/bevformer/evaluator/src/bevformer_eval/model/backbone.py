@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """Images (N, 3, 480, 800) to the last stage's features (N, 2048, 15, 25)."""
+    """Images (N, 3, H, W) to the last stage's features (N, 2048, H / 32, W / 32)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _PlainConv(nn.Module):
 
 
 class FPN(nn.Module):
-    """The pyramid's single level: (N, 2048, 15, 25) to (N, 256, 15, 25)."""
+    """The pyramid's single level: (N, 2048, h, w) to (N, 256, h, w)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FEATURE_HEIGHT, FEATURE_WIDTH = 15, 25  # the last stage of ResNet-50, stride 32
+FEATURE_HEIGHT, FEATURE_WIDTH = 15, 25  # the last stage of ResNet-50 on 480x800 pixels
 BEV_HEIGHT, BEV_WIDTH = 50, 50
 BEV_CELLS = BEV_HEIGHT * BEV_WIDTH
 PILLAR_POINTS = 4

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bevformer_eval.data import IMAGE_HEIGHT, IMAGE_WIDTH
+from bevformer_eval.data import STRIDE
 from bevformer_eval.model.constants import (
     BEV_CELLS,
     BEV_HEIGHT,
@@ -52,20 +52,24 @@ def pillar_points() -> Tensor:
     return points.view(4, -1)
 
 
-def project(points: Tensor, lidar2img: Tensor) -> Tuple[Tensor, Tensor]:
+def project(
+    points: Tensor, lidar2img: Tensor, feature_shape: Tuple[int, int]
+) -> Tuple[Tensor, Tensor]:
     """Project `pillar_points` into the cameras by lidar2img of shape (B, 6, 4, 4).
 
+    feature_shape is (height, width) of the images' features, which says how large the images are.
     Returns the image positions (B, 2500, 6, 4, 2), x and y in [0, 1] of the padded image, and which
     cameras see any point of a cell's pillar, as bool (B, 2500, 6). Positions that belong to a
     camera which does not see the cell are replaced by a place outside of the image.
     """
     seen_from = torch.matmul(lidar2img.to(points.dtype), points)
     batch, cameras = lidar2img.shape[:2]
+    height, width = feature_shape
     homogeneous = seen_from.view(batch, cameras, 4, PILLAR_POINTS, BEV_CELLS)
     depth = homogeneous[:, :, 2]
     scale = depth.clamp(min=MIN_DEPTH)
-    u = homogeneous[:, :, 0] / scale / IMAGE_WIDTH
-    v = homogeneous[:, :, 1] / scale / IMAGE_HEIGHT
+    u = homogeneous[:, :, 0] / scale / (STRIDE * width)
+    v = homogeneous[:, :, 1] / scale / (STRIDE * height)
     inside = (depth > MIN_DEPTH) & (u > 0) & (u < 1) & (v > 0) & (v < 1)
     positions = torch.stack((u, v), -1).permute(0, 3, 1, 2, 4)
     hits = inside.any(2).permute(0, 2, 1)

@@ -93,9 +93,11 @@ class BEVFormerHead(nn.Module):
         )
 
     def forward(self, features: Tensor, lidar2img: Tensor, history: History) -> Output:
-        """Return the objects and the BEV; features is (B, 6, 256, 15, 25)."""
+        """Return the objects and the BEV; features is (B, 6, 256, H / 32, W / 32)."""
         transformer = self.transformer
-        view = CameraView(*geometry.project(self.pillars, lidar2img))
+        height, width = features.shape[-2:]
+        seen = geometry.project(self.pillars, lidar2img, (height, width))
+        view = CameraView(*seen, feature_shape=(height, width))
         bev = transformer.encoder(
             self.positional_encoding(), transformer.place(features), view, history
         )

@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         self.register_buffer("reference", geometry.bev_reference_points(), persistent=False)
 
     def forward(self, pos: Tensor, features: Tensor, view: CameraView, history: History) -> Tensor:
-        """Return the BEV (B, 2500, 256); pos is (2500, 256), features (B, 6 * 375, 256)."""
+        """Return the BEV (B, 2500, 256); pos is (2500, 256), features (B, 6 * h * w, 256)."""
         query = history.current
         for layer in self.layers:
             temporal, spatial = layer.attentions
@@ -112,7 +112,7 @@ class Transformer(nn.Module):
         self.reference_points = nn.Linear(EMBED_DIMS, 3)
 
     def place(self, features: Tensor) -> Tensor:
-        """Return features (B, 6, 256, 15, 25) as (B, 6 * 375, 256), marked with their camera."""
+        """Return features (B, 6, 256, h, w) as (B, 6 * h * w, 256), marked with their camera."""
         cells = features.flatten(3).transpose(2, 3)
         return (cells + self.cams_embeds[:, None] + self.level_embeds[0]).flatten(1, 2)
 
