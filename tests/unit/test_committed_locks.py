@@ -1,7 +1,7 @@
 """The locks of this checkout: fit for their cells, canonical, private to nobody, complete."""
 
 import json
-import tomllib
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -44,13 +44,14 @@ def test_the_default_cell_lacks_nothing() -> None:
 
 @pytest.mark.parametrize("cell", ASSEMBLED, ids=lambda cell: cell.id)
 def test_the_evaluator_finds_all_that_it_asks_for(cell: Cell) -> None:
-    project = tomllib.loads((IMAGES / "bevformer" / "evaluator" / "pyproject.toml").read_text())
+    project = ConfigParser()
+    project.read(IMAGES / "bevformer" / "evaluator" / "setup.cfg")
     locked = {
         canonicalize_name(one.name): one.version
         for layer in lock_of(cell).pip
         for one in layer.artifacts
     }
-    for line in project["project"]["dependencies"]:
+    for line in project["options"]["install_requires"].split():
         asked = Requirement(line)
         if asked.marker is None or asked.marker.evaluate({"python_version": str(cell.python)}):
             version = locked.get(canonicalize_name(asked.name))

@@ -23,7 +23,7 @@ from builder.domain.store import Store
 _PLAIN, _EXECUTABLE = 0o644, 0o755
 _LEFTOVERS = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache")
 # What the evaluator's wheel is made of; its tests and tools change no image.
-_EVALUATOR = ("pyproject.toml", "README.md", "src")
+_EVALUATOR = ("pyproject.toml", "setup.cfg", "README.md", "src")
 
 
 class BuildContexts:

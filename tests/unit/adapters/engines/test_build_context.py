@@ -42,7 +42,8 @@ def checkout(tmp_path: Path) -> Path:
         "templates/steps/settle": "#!/bin/sh",
         "templates/steps/__pycache__/x.pyc": "leftover",
         "images/bevformer/rootfs/etc/profile.d/cellar.sh": "PATH=x",
-        "images/bevformer/evaluator/pyproject.toml": "[project]",
+        "images/bevformer/evaluator/pyproject.toml": "[build-system]",
+        "images/bevformer/evaluator/setup.cfg": "[metadata]",
         "images/bevformer/evaluator/src/e/__init__.py": "",
         "images/bevformer/evaluator/src/e.egg-info/PKG-INFO": "leftover",
         "images/bevformer/evaluator/tests/test_e.py": "leftover",
@@ -92,7 +93,8 @@ def test_layout(mask: int, checkout: Path, tmp_path: Path) -> None:
     assert listing(made["steps"]) == {"settle": ("0o755", "#!/bin/sh")}
     assert listing(made["rootfs"]) == {"etc/profile.d/cellar.sh": ("0o644", "PATH=x")}
     assert listing(made["evaluator"]) == {
-        "evaluator/pyproject.toml": ("0o644", "[project]"),
+        "evaluator/pyproject.toml": ("0o644", "[build-system]"),
+        "evaluator/setup.cfg": ("0o644", "[metadata]"),
         "evaluator/src/e/__init__.py": ("0o644", ""),
     }
     assert sorted(listing(made["wheelhouse"])) == [
