@@ -13,8 +13,7 @@ SELECT := --image $(IMAGE) $(if $(CELL),--cell $(CELL)) $(if $(CUDA),--cuda $(CU
           $(if $(ISA),--isa $(ISA)) $(if $(GPU),--gpu $(GPU))
 LEVEL := $(or $(ISA),x86-64-v2)
 TAG := cellar/$(IMAGE):$(or $(CELL),cpu)$(addprefix -,$(filter-out x86-64-v2,$(LEVEL)))
-CHECK_OPS := bevformer-eval check-ops --trials 3
-GROUND_TRUTH := bevformer-eval --synthetic --ground-truth --scenes 1 --samples 1 --work-dir /tmp/gt
+WORKLOADS := $(addprefix --workloads ,$(wildcard images/$(IMAGE)/workloads.yaml))
 BASELINE := $(addprefix --baseline ,$(and $(filter x86-64-v2,$(LEVEL)),\
             $(wildcard images/$(IMAGE)/audit/$(or $(CELL),cpu).json)))
 
@@ -61,8 +60,7 @@ audit: setup ## say which CPUs and GPUs the image's binaries need; fail where it
 	@$(CELLAR) audit $(TAG) --isa $(LEVEL) --waivers images/$(IMAGE)/waivers.yaml $(BASELINE)
 
 prove: setup ## run the image's workloads on an emulated CPU of its level (needs qemu-user-static)
-	@$(CELLAR) prove $(TAG) --cpu $(LEVEL) --limit 900 --record .cellar/evidence/$(IMAGE) \
-	  --run 'check-ops=$(CHECK_OPS)' --run 'ground-truth=$(GROUND_TRUTH)'
+	@$(CELLAR) prove $(TAG) --cpu $(LEVEL) --limit 900 --record .cellar/evidence/$(IMAGE) $(WORKLOADS)
 
 passport: setup ## say what the image needs and what was proven of it; RECORD=1 keeps it as evidence
 	@$(CELLAR) passport $(TAG) $(if $(RECORD),--record)
@@ -80,8 +78,8 @@ matrix: setup ## list the cells
 	@$(CELLAR) matrix
 
 lint: setup ## style, types, import contracts, shell scripts, data files
-	@.venv/bin/ruff check builder tests images/bevformer/evaluator
-	@.venv/bin/ruff format --check builder tests images/bevformer/evaluator
+	@.venv/bin/ruff check builder tests images/bevformer/evaluator images/bevformer/workloads
+	@.venv/bin/ruff format --check builder tests images/bevformer/evaluator images/bevformer/workloads
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(CELLAR) matrix --check

@@ -17,7 +17,7 @@ from builder.adapters.audit.auditor import Auditor, processors
 from builder.adapters.audit.demangle import demangler
 from builder.adapters.audit.image_files import open_image
 from builder.adapters.data import evidence_files
-from builder.adapters.proof import native, qemu, rootfs
+from builder.adapters.proof import native, qemu, rootfs, workload_files
 from builder.adapters.proof.proof_documents import proof_document
 from builder.adapters.proof.tripwires import Tripwires
 from builder.cli import wiring
@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=COMMAND",
         help="one more workload (the imports of all compiled packages always are)",
     )
+    parser.add_argument("--workloads", type=Path, metavar="FILE", help="more, from a YAML file")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="run only it")
     parser.add_argument("--limit", type=int, default=1800, metavar="S", help="seconds a workload")
     parser.add_argument(
@@ -58,7 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Prove the image; 0 when every workload passed, 8 otherwise."""
     cpu = None if args.native else choose_cpu(args.cpu, qemu.models())
-    given = [_workload(text) for text in args.run]
+    given = [*(workload_files.load(args.workloads) if args.workloads else ())]
+    given += [_workload(text) for text in args.run]
     audited = _audit(args.image)
     _refuse_nvidia(audited)
     chosen = command.workloads(imports(audited.files), given, args.only)
@@ -131,10 +133,14 @@ def _print(proof: Proof, *, as_json: bool) -> None:
 
 def _workload(text: str) -> Workload:
     name, equals, words = text.partition("=")
-    if not equals or not name or not words.strip():
+    try:
+        argv = tuple(shlex.split(words))
+    except ValueError:  # a quotation mark that nothing closes
+        argv = ()
+    if not equals or not name or not argv:
         message = f"--run {text!r} is not NAME=COMMAND"
         raise UsageError(message, hint="for example --run 'sum=python3 -c \"print(1+1)\"'")
-    return Workload(name=name, argv=tuple(shlex.split(words)))
+    return Workload(name=name, argv=argv)
 
 
 def _audit(image: str) -> Audited:

@@ -43,7 +43,8 @@ def _suspects(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
 
 
 def _outcome(outcome: Outcome, demangle: Callable[[str], str]) -> Iterator[str]:
-    yield f"{outcome.ending.value:<8} {outcome.seconds:7.1f} s  {outcome.workload.name}"
+    covers = f": {outcome.workload.covers}" if outcome.workload.covers else ""
+    yield f"{outcome.ending.value:<8} {outcome.seconds:7.1f} s  {outcome.workload.name}{covers}"
     for site in outcome.sites:
         yield from _site(site, demangle)
     if outcome.ending in (Ending.FAILED, Ending.TIMEOUT):

@@ -11,10 +11,11 @@ from builder.domain.isa import IsaLevel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A named command of an image."""
+    """A named command of an image; `covers` says what a pass tells, where the name does not."""
 
     name: str
     argv: tuple[str, ...]
+    covers: str = ""
 
 
 class Ending(Enum):

@@ -62,7 +62,7 @@ def _run(record: Record) -> Iterator[Run]:
     entered = sum(bool(one["entered_by"]) for one in suspects)
     names = {
         passed: tuple(
-            str(cast("dict[str, object]", one["workload"])["name"])
+            _named(cast("dict[str, object]", one["workload"]))
             for one in outcomes
             if (one["ending"] == "passed") is passed
         )
@@ -78,6 +78,12 @@ def _run(record: Record) -> Iterator[Run]:
         entered=entered,
         unentered=len(suspects) - entered,
     )
+
+
+def _named(workload: Mapping[str, object]) -> str:
+    """Return a workload's name, with what it covers: a pass tells no more than that."""
+    covers = workload.get("covers")
+    return f"{workload['name']}: {covers}" if covers else str(workload["name"])
 
 
 def _verified(record: Record) -> Iterator[Verified]:

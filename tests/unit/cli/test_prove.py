@@ -34,9 +34,10 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["x.tar", "--cpu", "x86-64-v4"], 2, "error: x86-64-v4 cannot be proven under qemu"),
         (["x.tar", "--cpu", "Pentium"], 2, "error: 'Pentium' is neither an ISA level nor a CPU"),
         (["x.tar", "--run", "nothing"], 2, "error: --run 'nothing' is not NAME=COMMAND"),
+        (["x.tar", "--run", "a='b"], 2, 'error: --run "a=\'b" is not NAME=COMMAND'),
         (["no/such/image"], 2, "error: no/such/image is neither a file nor a local image"),
     ],
-    ids=["v4", "model", "run", "image"],
+    ids=["v4", "model", "run", "quote", "image"],
 )
 def test_bad_words_are_one_line(
     tools: Path, words: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]

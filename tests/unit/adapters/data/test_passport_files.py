@@ -20,7 +20,8 @@ PROOF = {
     "date": "2026-11-22",
     "outcomes": [
         {"workload": {"name": "import torch"}, "ending": "passed"},
-        {"workload": {"name": "synthetic"}, "ending": "timeout"},
+        {"workload": {"name": "numpy", "covers": "sorting"}, "ending": "passed"},
+        {"workload": {"name": "synthetic", "covers": ""}, "ending": "timeout"},
     ],
     "suspects": [{"entered_by": "import torch"}, {"entered_by": ""}],
 }
@@ -54,7 +55,7 @@ def test_records_are_found_by_their_digest(tmp_path: Path) -> None:
             level=IsaLevel.V2,
             how="qemu",
             cpu="Nehalem",
-            passed=("import torch",),
+            passed=("import torch", "numpy: sorting"),
             failed=("synthetic",),
             date="2026-11-22",
             entered=1,
