@@ -94,13 +94,14 @@ def _best(matrix: Matrix, host: Host) -> Cell:
     try:
         return select(matrix, Request(), host).cell
     except HostError:  # no cell runs on its GPU: the newest is what the user will want to run
-        return matrix.cells[-1]
+        return matrix.offered[-1]
 
 
 def _show(reports: tuple[CellReport, ...], lines: Iterable[str]) -> None:
     print(*lines, sep="\n")  # noqa: T201
+    width = max(len(report.cell.id) for report in reports)
     for report in reports:
         found = report.here
         word = "runs" if found.verdict is Verdict.OK else f"{found.verdict}: {found.sentence}"
-        print(f"{report.cell.id:<7} {word}")  # noqa: T201
+        print(f"{report.cell.id:<{width}} {word}")  # noqa: T201
     print()  # noqa: T201

@@ -8,7 +8,7 @@ from builder.domain.cell_state import CellState
 from builder.domain.compatibility import Compatibility, device_reason, judge
 from builder.domain.host import Gpu, Host
 from builder.domain.isa import IsaLevel
-from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase
+from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, StandIn
 from builder.domain.verdict import Verdict
 
 SCHEMA = 1
@@ -23,7 +23,7 @@ class CellReport:
 
     cell: Cell
     gpus: tuple[Gpu, ...]  # one for each compute capability of x86-64 hosts that the cell serves
-    driver: str  # the oldest for this cell on Linux; empty without CUDA
+    driver: str  # the oldest for this cell on Linux; empty where no GPU runs it
     state: CellState
     here: Compatibility
 
@@ -36,12 +36,18 @@ def report(
         CellReport(
             cell=cell,
             gpus=served(cell, matrix),
-            driver=str(matrix.tables.family(cell.cuda).linux) if cell.cuda else "",
+            driver=_oldest_driver(cell, matrix),
             state=states(cell),
             here=judge(cell, host, matrix, isa=isa),
         )
         for cell in matrix.cells
     )
+
+
+def _oldest_driver(cell: Cell, matrix: Matrix) -> str:
+    if cell.cuda is None or cell.stand_in is not None:
+        return ""
+    return str(matrix.tables.family(cell.cuda).linux)
 
 
 def served(cell: Cell, matrix: Matrix) -> tuple[Gpu, ...]:
@@ -125,7 +131,11 @@ def document(matrix: Matrix, reports: Sequence[CellReport]) -> JSON:
 
 
 def include_list(matrix: Matrix) -> JSON:
-    """Return the cells as a GitHub Actions matrix: one job for each."""
+    """Return the cells as a GitHub Actions matrix: one job for each, stand-ins too.
+
+    A stand-in is there to be built by machines that reach no more than the package index and
+    Debian, as those runners do.
+    """
     return {
         "include": [
             {
@@ -134,7 +144,7 @@ def include_list(matrix: Matrix) -> JSON:
                 "cuda": str(cell.cuda or ""),
                 "torch": str(cell.torch),
                 "python": str(cell.python),
-                "gpu": cell.cuda is not None,
+                "gpu": cell.cuda is not None and cell.stand_in is None,
             }
             for cell in matrix.cells
         ]
@@ -146,6 +156,7 @@ def _cell(row: CellReport, matrix: Matrix) -> JSON:
     return {
         "id": cell.id,
         "summary": cell.summary,
+        "stand_in": _stand_in(cell.stand_in),
         "base": _base(cell.base),
         "python": str(cell.python),
         "torch": str(cell.torch),
@@ -163,6 +174,10 @@ def _cell(row: CellReport, matrix: Matrix) -> JSON:
         "state": _state(row.state),
         "here": _here(row.here),
     }
+
+
+def _stand_in(stand_in: StandIn | None) -> JSON:
+    return {"cell": stand_in.cell, "reason": stand_in.reason} if stand_in else None
 
 
 def _base(base: DebianBase | RegistryBase) -> JSON:

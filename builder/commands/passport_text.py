@@ -16,6 +16,8 @@ def lines(passport: Passport) -> Iterator[str]:
     yield _row("digest", passport.digest)
     size = f"{passport.size / 1e6:.1f} MB compressed" if passport.size else "unknown"
     yield _row("size", size)
+    if sealed.stand_in:
+        yield _row("stand-in", f"for {sealed.stand_in.cell}: {sealed.stand_in.reason}")
     yield _row("holds", _contents(sealed))
     if sealed.without:
         yield _row("without", f"the sources of {', '.join(sealed.without)}")

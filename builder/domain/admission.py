@@ -10,6 +10,7 @@ from builder.domain.compatibility import (
     cpu_reasons,
     driver_reasons,
     gpu_reasons,
+    stand_in_reason,
 )
 from builder.domain.diagnosis import Resources, host_findings
 from builder.domain.gpu import CodeMode
@@ -89,6 +90,10 @@ def _mode(gpu: GpuNeeds, host: Host) -> CodeMode:
 
 
 def _gpu_reasons(sealed: Sealed, gpu: GpuNeeds, host: Host, mode: CodeMode) -> Iterator[Reason]:
+    if sealed.stand_in is not None:
+        yield stand_in_reason(sealed.stand_in)
+        return
+
     def why_not(one: Gpu) -> Reason | None:
         return code_reason(f"torch {sealed.torch}", gpu.torch, gpu.ops, one)
 

@@ -11,6 +11,8 @@ from builder.domain.gpu import CodeMode
 from builder.domain.matrix import Cell, Matrix, RegistryBase
 from builder.domain.tables import Exclusion, Tables
 
+_STAND_IN = "-standin"
+
 Said = tuple[str, str]  # the field of a cell, and what is wrong with it
 
 
@@ -31,6 +33,21 @@ def cell_faults(
                 for field, message in check(cell, matrix.tables):
                     yield Fault(("cells", row, field), message)
     yield from _order(rows)
+    yield from _stand_ins(rows)
+
+
+def _stand_ins(rows: Mapping[int, Cell]) -> Iterator[Fault]:
+    # A stand-in says so in its id, and stands in for a cell that is none itself.
+    for row, cell in rows.items():
+        if cell.id.endswith(_STAND_IN) != (cell.stand_in is not None):
+            yield Fault(
+                ("cells", row, "id"), f"ends in {_STAND_IN} where, and only where, it is one"
+            )
+        real = [other.id for other in rows.values() if other.stand_in is None]
+        if cell.stand_in and cell.stand_in.cell not in real:
+            name = cell.stand_in.cell
+            message = f"names {name!r}, no cell to stand in for{did_you_mean(name, real)}"
+            yield Fault(("cells", row, "stand_in"), message)
 
 
 def _order(rows: Mapping[int, Cell]) -> Iterator[Fault]:
@@ -96,6 +113,10 @@ def _torch(cell: Cell, tables: Tables) -> Iterator[Said]:
         yield "torch", f"is {cell.torch}, of which torch_builds has no row{nearest}"
         return
     build = tables.torch_build(cell.torch)
+    if cell.stand_in is not None:
+        if build.cuda is None or cell.cuda is None or build.cuda.major == cell.cuda.major:
+            yield "stand_in", f"excuses nothing: torch {cell.torch} has the CUDA of the cell"
+        return
     if build.cuda != cell.cuda:
         has, wanted = (f"CUDA {cuda}" if cuda else "no CUDA" for cuda in (build.cuda, cell.cuda))
         yield "torch", f"is {cell.torch}, built with {has}, in a cell with {wanted}"

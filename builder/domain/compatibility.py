@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from builder.domain.gpu import CodeMode, ComputeCapability, DeviceCode
 from builder.domain.host import Gpu, Host
 from builder.domain.isa import IsaLevel
-from builder.domain.matrix import Cell, Matrix
+from builder.domain.matrix import Cell, Matrix, StandIn
 from builder.domain.tables import DriverFamily, DriverRelease
 from builder.domain.verdict import Verdict
 
@@ -57,6 +57,9 @@ def judge(cell: Cell, host: Host, matrix: Matrix, *, isa: IsaLevel | None = None
     reasons = [*cpu_reasons(isa or cell.isa, host)]
     if cell.cuda is None:
         return Compatibility(cell=cell, mode=CodeMode.NONE, reasons=tuple(reasons))
+    if cell.stand_in is not None:
+        reasons = [stand_in_reason(cell.stand_in), *reasons]
+        return Compatibility(cell=cell, mode=CodeMode.NONE, reasons=tuple(reasons))
     mode = min((device_mode(cell, gpu, matrix) for gpu in host.gpus), default=CodeMode.NONE)
     reasons = [
         *gpu_reasons(host, lambda gpu: device_reason(cell, gpu, matrix)),
@@ -64,6 +67,12 @@ def judge(cell: Cell, host: Host, matrix: Matrix, *, isa: IsaLevel | None = None
         *reasons,
     ]
     return Compatibility(cell=cell, mode=mode, reasons=tuple(reasons))
+
+
+def stand_in_reason(stand_in: StandIn) -> Reason:
+    """Say why nobody is offered a stand-in: its torch has another CUDA than its toolkit."""
+    text = f"it only stands in for {stand_in.cell}, to try its build, and no GPU runs it"
+    return Reason("stand-in", text)
 
 
 def device_mode(cell: Cell, gpu: Gpu, matrix: Matrix) -> CodeMode:
@@ -76,6 +85,8 @@ def device_mode(cell: Cell, gpu: Gpu, matrix: Matrix) -> CodeMode:
 
 def device_reason(cell: Cell, gpu: Gpu, matrix: Matrix) -> Reason | None:
     """Say why a cell's device code does not run on a GPU; None when it does."""
+    if cell.stand_in is not None:
+        return stand_in_reason(cell.stand_in)
     row = matrix.tables.architecture(gpu.capability) if gpu.capability else None
     if row is not None and row.host != "x86-64":
         text = f"{row.name} {gpu.capability} ({row.gpus}) sits in {row.host} boards only"
@@ -99,12 +110,12 @@ def code_reason(name: str, torch: DeviceCode, ops: DeviceCode, gpu: Gpu) -> Reas
 
 def working(host: Host, matrix: Matrix) -> tuple[Cell, ...]:
     """Return the cells that run on a host, in the matrix's order."""
-    return tuple(cell for cell in matrix.cells if judge(cell, host, matrix).verdict is Verdict.OK)
+    return tuple(cell for cell in matrix.offered if judge(cell, host, matrix).verdict is Verdict.OK)
 
 
 def cells_in_words(cells: tuple[Cell, ...], matrix: Matrix) -> str:
     """Name the CUDA cells among `cells` as one clause: `cu118 or later`; else what is left."""
-    ids = [cell.id for cell in matrix.cells if cell.cuda]
+    ids = [cell.id for cell in matrix.offered if cell.cuda]
     found = [cell.id for cell in cells if cell.cuda]
     if not found:
         return " or ".join(cell.id for cell in cells) or "no cell"

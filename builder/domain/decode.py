@@ -21,7 +21,7 @@ from builder.domain.documents import (
 from builder.domain.edits import Edit
 from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
-from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, Toolkit
+from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, StandIn, Toolkit
 from builder.domain.tables import (
     CompilerRange,
     Distribution,
@@ -98,6 +98,7 @@ def _cell(row: CellDocument) -> Cell:
         ptx=ComputeCapability.parse(row["ptx"]) if row["ptx"] else None,
         isa=IsaLevel(row["isa"]),
         channels=tuple(row["channels"]),
+        stand_in=StandIn(**row["stand_in"]) if "stand_in" in row else None,
     )
 
 

@@ -1,7 +1,7 @@
 """The shapes of the hand-written data files, as their schemas promise them."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ToolkitDocument(TypedDict):
@@ -23,11 +23,19 @@ class BaseDocument(TypedDict, total=False):
     quoted: bool
 
 
+class StandInDocument(TypedDict):
+    """`stand_in` of a cell."""
+
+    cell: str
+    reason: str
+
+
 class CellDocument(TypedDict):
     """One row of `cells`."""
 
     id: str
     summary: str
+    stand_in: NotRequired[StandInDocument]
     base: BaseDocument
     python: str
     torch: str

@@ -54,6 +54,14 @@ class Toolkit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """What a stand-in is for: the `cell` whose build it tries, and why that one itself cannot."""
+
+    cell: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One admitted combination of axes; `id` names tag, lock, golden file and log line."""
 
@@ -70,6 +78,7 @@ class Cell:
     ptx: ComputeCapability | None
     isa: IsaLevel  # the lowest that its wheels allow, built when none is asked for
     channels: tuple[str, ...]
+    stand_in: StandIn | None = None  # torch's CUDA is another than the toolkit's; for the CPU
 
     @property
     def holds_upstream(self) -> bool:
@@ -99,6 +108,11 @@ class Matrix:
     image: str
     cells: tuple[Cell, ...]
     tables: Tables
+
+    @property
+    def offered(self) -> tuple[Cell, ...]:
+        """Return the cells that a host is offered; a stand-in is taken by its name alone."""
+        return tuple(cell for cell in self.cells if cell.stand_in is None)
 
     def cell(self, name: str) -> Cell:
         """Return the cell of this id; an unknown one is a UsageError that lists them."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 from builder.domain.compatibility import (
     Compatibility,
+    Reason,
     cells_in_words,
+    code_reason,
     device_mode,
     device_reason,
     explain,
@@ -77,7 +79,7 @@ def select(matrix: Matrix, request: Request, host: Host) -> Selection:
     if named:
         cell, why = _serving(named, request, matrix)[-1], "asked for"
     elif request.gpus:
-        served = _serving([cell for cell in matrix.cells if cell.cuda], request, matrix)
+        served = _serving([cell for cell in matrix.offered if cell.cuda], request, matrix)
         cell, why = _best_here(served, host, matrix), "the best for the GPUs asked for"
     else:
         cell, why = _best(matrix, host, request.isa)
@@ -115,10 +117,10 @@ def _named(matrix: Matrix, request: Request) -> Sequence[Cell]:
 
 
 def _with_cuda(matrix: Matrix, cuda: CudaVersion) -> Sequence[Cell]:
-    found = [cell for cell in matrix.cells if cell.cuda == cuda]
+    found = [cell for cell in matrix.offered if cell.cuda == cuda]
     if found:
         return found
-    have = [(cell.cuda, cell.id) for cell in matrix.cells if cell.cuda]
+    have = [(cell.cuda, cell.id) for cell in matrix.offered if cell.cuda]
     below = [f"{name} (CUDA {version})" for version, name in have if version < cuda]
     above = [f"{name} (CUDA {version})" for version, name in have if version > cuda]
     message = f"no cell has CUDA {cuda}; the nearest: {' and '.join([*below[-1:], *above[:1]])}"
@@ -142,7 +144,7 @@ def _serving(cells: Sequence[Cell], request: Request, matrix: Matrix) -> Sequenc
         return served
     cell = cells[-1]
     gpu = _unserved(cell, gpus, matrix)[0]
-    others = tuple(other for other in matrix.cells if not _unserved(other, gpus, matrix))
+    others = tuple(other for other in matrix.offered if not _unserved(other, gpus, matrix))
     beside = " and ".join(str(other) for other in gpus if other != gpu)
     message = f"{_text(cell, gpu, matrix)}; {cells_in_words(others, matrix)} serves it"
     if beside and not others:
@@ -151,7 +153,7 @@ def _serving(cells: Sequence[Cell], request: Request, matrix: Matrix) -> Sequenc
 
 
 def _text(cell: Cell, gpu: Gpu, matrix: Matrix) -> str:
-    reason = device_reason(cell, gpu, matrix) if cell.cuda else None
+    reason = _why_not(cell, gpu, matrix) if cell.cuda else None
     return reason.text if reason else f"cell {cell.id} has no CUDA, nothing for {gpu}"
 
 
@@ -162,7 +164,14 @@ def asked_gpu(capability: ComputeCapability, matrix: Matrix) -> Gpu:
 
 
 def _unserved(cell: Cell, gpus: Sequence[Gpu], matrix: Matrix) -> list[Gpu]:
-    return [gpu for gpu in gpus if not cell.cuda or device_reason(cell, gpu, matrix)]
+    return [gpu for gpu in gpus if not cell.cuda or _why_not(cell, gpu, matrix)]
+
+
+def _why_not(cell: Cell, gpu: Gpu, matrix: Matrix) -> Reason | None:
+    """Say why a cell is not built for a GPU; a stand-in only has to compile for it."""
+    if cell.stand_in is None:
+        return device_reason(cell, gpu, matrix)
+    return code_reason(cell.id, cell.ops_code, cell.ops_code, gpu)
 
 
 def _best_here(cells: Sequence[Cell], host: Host, matrix: Matrix) -> Cell:
@@ -177,14 +186,14 @@ def _best(matrix: Matrix, host: Host, isa: IsaLevel | None) -> tuple[Cell, str]:
             raise HostError(explain(plain, host, matrix), hint=_elsewhere(plain))
         return plain, "this host has no NVIDIA GPU"
     for part in _parts(host):
-        judged = [judge(cell, part, matrix, isa=isa) for cell in matrix.cells if cell.cuda]
+        judged = [judge(cell, part, matrix, isa=isa) for cell in matrix.offered if cell.cuda]
         running = [found for found in judged if found.verdict is Verdict.OK]
         if running:
             best = max(running, key=lambda found: (found.mode, found.cell.cuda))
             how = "natively" if best.mode is CodeMode.NATIVE else "by PTX"
             gpus = " and ".join(str(gpu) for gpu in dict.fromkeys(part.gpus))
             return best.cell, f"the newest that runs {how} on {gpus} with driver {host.driver}"
-    newest = matrix.cells[-1]
+    newest = matrix.offered[-1]
     raise HostError(explain(newest, host, matrix), hint=_remedy(host, matrix, newest, plain))
 
 

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 
 from builder.domain.definition import ImageDefinition
+from builder.domain.documents import StandInDocument
 from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock
+from builder.domain.matrix import StandIn
 from builder.domain.resolve import Selection
 from builder.domain.tables import DriverFamily, DriverRelease, Tables
 from builder.domain.version import CudaVersion, DriverVersion
@@ -39,7 +41,10 @@ class GpuNeeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """The part of a passport that its image carries; `without` are sources that it lacks."""
+    """The part of a passport that its image carries; `without` are sources that it lacks.
+
+    `stand_in` says of which cell it only tries the build, and why.
+    """
 
     image: str
     variant: str
@@ -52,6 +57,7 @@ class Sealed:
     torch: str
     packages: Mapping[str, str]
     without: tuple[str, ...]
+    stand_in: StandIn | None = None
 
 
 def seal(image: ImageDefinition, selection: Selection, tables: Tables, lock: Lock | None) -> Sealed:
@@ -72,6 +78,7 @@ def seal(image: ImageDefinition, selection: Selection, tables: Tables, lock: Loc
         torch=str(cell.torch),
         packages={name: packages[name] for name in sorted(packages.keys() - without)},
         without=tuple(sorted(without)),
+        stand_in=cell.stand_in,
     )
 
 
@@ -103,7 +110,12 @@ def sealed_document(sealed: Sealed) -> dict[str, JSON]:
         "torch": sealed.torch,
         "packages": dict(sealed.packages),
         "without": list(sealed.without),
+        **({"stand_in": _stand_in_document(sealed.stand_in)} if sealed.stand_in else {}),
     }
+
+
+def _stand_in_document(stand_in: StandIn) -> dict[str, JSON]:
+    return {"cell": stand_in.cell, "reason": stand_in.reason}
 
 
 def _gpu_document(gpu: GpuNeeds) -> dict[str, JSON]:
@@ -146,6 +158,7 @@ class SealedDocument(TypedDict):
     torch: str
     packages: Mapping[str, str]
     without: list[str]
+    stand_in: NotRequired[StandInDocument]
 
 
 class GpuDocument(TypedDict):
@@ -172,6 +185,7 @@ def read_sealed(document: SealedDocument) -> Sealed:
         torch=document["torch"],
         packages=dict(document["packages"]),
         without=tuple(document["without"]),
+        stand_in=StandIn(**document["stand_in"]) if "stand_in" in document else None,
     )
 
 

@@ -17,6 +17,9 @@ from builder.adapters.locking.host_pip import HOME, HostPip
 from builder.domain.version import PythonVersion
 from builder.errors import CellarError, DataError, EngineError, NetworkError
 
+# From here on today's pip and pip-tools run; below it their last releases for Python 3.9.
+_OLDEST = PythonVersion(3, 10)
+
 _INPUT = PurePosixPath("/cellar/in")
 _TOOLS = PurePosixPath("/cellar/tools")
 
@@ -105,7 +108,8 @@ class PipTools:
     def _install_tools(self) -> Path:
         """Bring pip-tools itself, by hash, as plain files for the base's Python."""
         target = self._work / "tools"
-        with as_file(package_files("builder") / "data" / "locktools.txt") as pinned:
+        name = "locktools.txt" if self._python >= _OLDEST else "locktools-3.9.txt"
+        with as_file(package_files("builder") / "data" / name) as pinned:
             argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps"]
             argv += ["--disable-pip-version-check", "--target", str(target), "--require-hashes"]
             argv += ["--python-version", str(self._python), "--only-binary=:all:"]

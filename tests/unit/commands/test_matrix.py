@@ -31,6 +31,7 @@ def test_the_table_for_a_terminal() -> None:
     assert ["|".join(row.values()) for row in rows] == [
         "cpu|none|2.13.0+cpu|3.11|bookworm|none|none|locked|runs",
         "cu111|11.1|1.9.1+cu111|3.8|ubuntu20.04|6.0 to 8.9|450.80.02|declared|no",
+        "cu112-standin|11.2|1.9.1|3.9|bullseye|none|none|declared|no",
         "cu118|11.8|2.0.1+cu118|3.10|ubuntu22.04|6.0 to 9.0|450.80.02|declared|runs",
         "cu124|12.4|2.6.0|3.13|trixie|7.0 to 9.0|525.60.13|declared|runs",
         "cu130|13.0|2.11.0|3.11|bookworm|7.5 to 12.0|580.65.06|declared|no",
@@ -38,19 +39,22 @@ def test_the_table_for_a_terminal() -> None:
 
 
 def test_each_reason_is_said_once() -> None:
+    stand_in = "cu112-standin: it only stands in for cu111, to try its build, and no GPU runs it"
     no_gpu = Host(isa=IsaLevel.V3)
     assert command.reasons(command.report(MATRIX, no_gpu, state)) == (
         "cu111, cu118, cu124, cu130: this host has no NVIDIA GPU",
+        stand_in,
     )
     assert command.reasons(command.report(MATRIX, HOST, state)) == (
         "cu111: torch 1.9.1+cu111 has sm_37 to sm_86 and no PTX, nothing for NVIDIA H100 (9.0)",
+        stand_in,
         "cu130: driver 535.54.03 is older than 580.65.06, the oldest for CUDA 13.x",
     )
 
 
 def test_what_is_unknown_is_neither_yes_nor_no() -> None:
     rows = command.table(command.report(MATRIX, UNKNOWN, state))
-    assert [row["here"] for row in rows] == ["runs", "no", "unknown", "unknown", "unknown"]
+    assert [row["here"] for row in rows] == ["runs", "no", "no", "unknown", "unknown", "unknown"]
 
 
 def test_markdown_does_not_depend_on_the_host() -> None:
@@ -81,9 +85,13 @@ def test_the_document_keeps_its_schema_and_says_what_each_cell_serves() -> None:
     cells = json.loads(json.dumps(command.document(MATRIX, command.report(MATRIX, HOST, state))))[
         "cells"
     ]
+    assert {cell["id"]: cell["stand_in"]["cell"] for cell in cells if cell["stand_in"]} == {
+        "cu112-standin": "cu111"
+    }
     assert {cell["id"]: cell["serves"] for cell in cells} == {
         "cpu": [],
         "cu111": ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9"],
+        "cu112-standin": [],
         "cu118": ["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0"],
         "cu124": ["7.0", "7.5", "8.0", "8.6", "8.9", "9.0"],
         "cu130": ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0"],
@@ -95,6 +103,7 @@ def test_a_ci_job_for_each_cell() -> None:
     assert [(row["cell"], row["cuda"], row["gpu"]) for row in include] == [
         ("cpu", "", False),
         ("cu111", "11.1", True),
+        ("cu112-standin", "11.2", False),
         ("cu118", "11.8", True),
         ("cu124", "12.4", True),
         ("cu130", "13.0", True),

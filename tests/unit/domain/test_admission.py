@@ -59,6 +59,14 @@ KEPLER = "torch 2.6.0 has sm_50 to sm_90 and no PTX, nothing for GPU (3.5)"
             image("cpu"), gpu_host("9.0", "580.65.06"), ROOMY, Answer.RUNS, (), id="idle-gpu"
         ),
         pytest.param(
+            image("cu112-standin"),
+            gpu_host("7.0", "580.65.06"),  # for which its torch and its ops both have code
+            ROOMY,
+            Answer.NOT,
+            ("it only stands in for cu111, to try its build, and no GPU runs it",),
+            id="stand-in",
+        ),
+        pytest.param(
             image("cpu"),
             PLAIN,
             replace(ROOMY, memory=10**9),

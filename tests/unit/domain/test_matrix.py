@@ -18,6 +18,7 @@ def test_the_compiler_is_the_newest_of_the_base_that_nvcc_takes() -> None:
     assert {cell.id: MATRIX.gcc(cell) for cell in MATRIX.cells} == {
         "cpu": 12,
         "cu111": 9,
+        "cu112-standin": 9,
         "cu118": 11,
         "cu124": 13,
         "cu130": 12,
@@ -37,10 +38,15 @@ def test_a_toolkit_or_base_without_a_row_has_no_compiler() -> None:
 def test_which_cells_hold_upstreams_own_code() -> None:
     assert [cell.id for cell in MATRIX.cells if cell.holds_upstream] == [
         "cu111",
+        "cu112-standin",
         "cu118",
         "cu124",
         "cu130",
     ]
+
+
+def test_a_stand_in_is_offered_to_nobody() -> None:
+    assert [cell.id for cell in MATRIX.cells if cell not in MATRIX.offered] == ["cu112-standin"]
 
 
 def test_the_architectures_as_torch_writes_them() -> None:
@@ -59,4 +65,4 @@ def test_a_base_in_words() -> None:
 def test_an_unknown_cell_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="no cell is called 'gpu'") as caught:
         MATRIX.cell("gpu")
-    assert caught.value.hint == "the cells are cpu, cu111, cu118, cu124, cu130"
+    assert caught.value.hint == "the cells are cpu, cu111, cu112-standin, cu118, cu124, cu130"

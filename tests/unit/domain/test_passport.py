@@ -266,3 +266,12 @@ def test_a_passport_for_people() -> None:
         "unproven  1 suspect functions were entered by no workload",
         "unproven  no GPU has run it",
     ]
+
+
+def test_the_passport_of_a_stand_in_says_so() -> None:
+    passport = replace(WHOLE, sealed=image("cu112-standin"))
+    stand_in = passport.sealed.stand_in
+    assert stand_in is not None
+    told = list(passport_text.lines(passport))
+    assert f"stand-in  for cu111: {stand_in.reason}" in told
+    assert list(validator("passport").iter_errors(document(passport))) == []

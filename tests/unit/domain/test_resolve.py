@@ -85,6 +85,20 @@ def host(gpus: str = "", driver: str = "", isa: IsaLevel = IsaLevel.V4) -> Host:
             id="cuda",
         ),
         pytest.param(
+            request("cu112-standin", gpu="8.6"),
+            host("8.6", "535.54.03"),
+            "cu112-standin-sm86",
+            "8.6",
+            "asked for",
+            (
+                (
+                    "cu112-standin on this host: it only stands in for cu111, to try its build,"
+                    " and no GPU runs it"
+                ),
+            ),
+            id="stand-in-by-name",
+        ),
+        pytest.param(
             request("cu118"),
             host(),
             "cu118",
@@ -174,8 +188,27 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
             host(),
             UsageError,
             "no cell is called 'cu11'; did you mean cu118?",
-            "the cells are cpu, cu111, cu118, cu124, cu130",
+            "the cells are cpu, cu111, cu112-standin, cu118, cu124, cu130",
             id="unknown-cell",
+        ),
+        pytest.param(
+            request(cuda="11.2"),
+            host("7.0", "535.54.03"),
+            UsageError,
+            "no cell has CUDA 11.2; the nearest: cu111 (CUDA 11.1) and cu118 (CUDA 11.8)",
+            "`cellar matrix` lists the cells",
+            id="cuda-of-a-stand-in",
+        ),
+        pytest.param(
+            request("cu112-standin", gpu="9.0"),
+            host(),
+            UsageError,
+            (
+                "cu112-standin has sm_60 to sm_86 and no PTX, nothing for Hopper (9.0);"
+                " cu118 or later serves it"
+            ),
+            "`cellar matrix` shows which cell serves which GPU",
+            id="stand-in-not-compiled-for-it",
         ),
         pytest.param(
             request(cuda="12.1"),

@@ -51,6 +51,12 @@ def test_a_cell_with_cuda_names_its_device_code_and_drivers() -> None:
     }
 
 
+def test_a_stand_in_says_of_what_it_is_one() -> None:
+    stand_in = sealed("cu112-standin")
+    assert stand_in.stand_in == MATRIX.cell("cu112-standin").stand_in
+    assert read_sealed(json.loads(sealed_text(stand_in))).stand_in == stand_in.stand_in
+
+
 def test_a_source_that_is_absent_is_not_claimed() -> None:
     lock = replace(fakes.LOCK, unlocked=(MISSING,))
     found = sealed("cu124", lock)
