@@ -147,6 +147,20 @@ RUN --network=none \
 FROM scratch AS op-antlr4-python3-runtime
 COPY --from=build-antlr4-python3-runtime /wheels /
 
+FROM ops-build AS build-trimesh
+ARG SOURCE_DATE_EPOCH
+ARG COLD=""
+ARG JOBS=""
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=sources,source=trimesh,target=/mnt/sources \
+    --mount=type=cache,id=cellar-objects,target=/mnt/objects \
+    /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
+
+FROM scratch AS op-trimesh
+COPY --from=build-trimesh /wheels /
+
 FROM ops-build AS build-bevformer
 ARG SOURCE_DATE_EPOCH
 ARG COLD=""
@@ -195,6 +209,7 @@ COPY --from=op-mmdet / /
 COPY --from=op-mmsegmentation / /
 COPY --from=op-fvcore / /
 COPY --from=op-antlr4-python3-runtime / /
+COPY --from=op-trimesh / /
 COPY --from=op-bevformer / /
 COPY --from=op-detectron2 / /
 COPY --from=op-mmdet3d / /
@@ -230,7 +245,7 @@ RUN --network=none \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
 
 # What it needs of its host: for whoever looks inside, and for `cellar doctor` without a look.
-ARG PASSPORT='{"base":"nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04","cell":"cu111","glibc":"2.31","gpu":{"cuda":"11.1","driver":{"linux":"450.80.02","windows":"452.39"},"ops":{"cubins":["6.0","7.0","7.5","8.0","8.6"],"ptx":[]},"ptx_driver":{"linux":"455.23","windows":"456.38"},"torch":{"cubins":["3.7","5.0","6.0","7.0","7.5","8.0","8.6"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"antlr4-python3-runtime":"4.9.3","bevformer":"0+2f37d0d4932b","detectron2":"0.6","fvcore":"0.1.5.post20221221","mmcv-full":"1.4.0","mmdet":"2.14.0","mmdet3d":"0.17.1","mmsegmentation":"0.14.1","torchvision":"0.10.1+cu111"},"python":"3.8","schema":1,"torch":"1.9.1+cu111","variant":"cu111","without":[]}'
+ARG PASSPORT='{"base":"nvidia/cuda:11.1.1-cudnn8-devel-ubuntu20.04","cell":"cu111","glibc":"2.31","gpu":{"cuda":"11.1","driver":{"linux":"450.80.02","windows":"452.39"},"ops":{"cubins":["6.0","7.0","7.5","8.0","8.6"],"ptx":[]},"ptx_driver":{"linux":"455.23","windows":"456.38"},"torch":{"cubins":["3.7","5.0","6.0","7.0","7.5","8.0","8.6"],"ptx":[]}},"image":"bevformer","isa":"x86-64-v2","packages":{"antlr4-python3-runtime":"4.9.3","bevformer":"0+2f37d0d4932b","detectron2":"0.6","fvcore":"0.1.5.post20221221","mmcv-full":"1.4.0","mmdet":"2.14.0","mmdet3d":"0.17.1","mmsegmentation":"0.14.1","torchvision":"0.10.1+cu111","trimesh":"2.35.39"},"python":"3.8","schema":1,"torch":"1.9.1+cu111","variant":"cu111","without":[]}'
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     /mnt/steps/write-passport /opt/cellar/share/cellar/passport.json
