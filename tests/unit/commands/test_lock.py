@@ -191,6 +191,7 @@ def test_a_registry_cell_quotes_what_is_known_and_names_the_rest() -> None:
         "fvcore": "0.1.5.post20221221",
         "mmsegmentation": "0.14.1",
         "torchvision": "0.10.1+cu111",
+        "trimesh": "2.35.39",
     }
     assert {source.name: source.version for source in lock.sources} == {
         "mmcv-full": "1.4.0",
