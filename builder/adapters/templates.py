@@ -31,6 +31,7 @@ class Renderer:
         context: dict[str, object] = {name: getattr(recipe, name) for name in names}
         context["toolkit_in_wheels"] = recipe.toolkit_in_wheels
         context["compiler_environment"] = recipe.compiler_environment
+        context["rebuilds"] = recipe.rebuilds
         context["labels"] = recipe.labels
         context["passport"] = recipe.passport
         context["isa"] = recipe.selection.isa

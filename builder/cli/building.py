@@ -39,7 +39,12 @@ def recipe(selection: Selection) -> Recipe:
     """Decide what the Dockerfile of a selection is made of, from its lock where there is one."""
     image, cell = wiring.image(selection.image), selection.cell
     locked = wiring.lock_folder(image.name, cell).is_dir()
-    return recipe_with(selection, wiring.lock(image.name, cell) if locked else None)
+    return recipe_with(selection, lock_of(selection) if locked else None)
+
+
+def lock_of(selection: Selection) -> Lock:
+    """Return the lock of a selection's cell, with what its ISA level has compiled anew."""
+    return wiring.lock(selection.image, selection.cell).rebuilding(selection.rebuilds)
 
 
 def recipe_with(selection: Selection, lock: Lock | None) -> Recipe:
@@ -70,8 +75,7 @@ def order(selection: Selection, *, target: str, cold: bool = False) -> Order:
 
     Source trees that nobody brought into the store are left out.
     """
-    image, cell = wiring.image(selection.image), selection.cell
-    lock = wiring.lock(image.name, cell).held(storage.store().has)
+    lock = lock_of(selection).held(storage.store().has)
     return Order(recipe=recipe_with(selection, lock), lock=lock, target=target, cold=cold)
 
 

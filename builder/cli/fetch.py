@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from builder.adapters import files
 from builder.adapters.archives.source_import import SourceImport
 from builder.adapters.storage.folder_import import FolderImport
-from builder.cli import storage, wiring
+from builder.cli import building, storage, wiring
 from builder.cli.selection import add_cell_options, select
 from builder.commands.fetch import Fetched, Tools, Wish, confirmed_lock, fetch, import_from
 from builder.domain.artifact import Artifact, ArtifactKind
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Fetch, or import; 0 when the store has all of the cell's lock."""
     selection = select(args)
-    lock = wiring.lock(args.image, selection.cell)
+    lock = building.lock_of(selection)
     tools = storage.fetch_tools()
     if args.folder:
         done = _import(lock, args.folder, tools)
@@ -75,7 +75,8 @@ def execute(args: argparse.Namespace) -> int:
     say = tools.progress.say
     _tell(done, say)
     if done.confirmed:
-        _confirm(lock, done, write=args.confirm, say=say)
+        whole = wiring.lock(args.image, selection.cell)
+        _confirm(whole, done, write=args.confirm, say=say)
     if args.json:
         sys.stdout.write(json.dumps(_document(done), indent=2) + "\n")
     if not args.plan:

@@ -19,6 +19,7 @@ from builder.cli import building, selection, storage, wiring
 from builder.cli.build import add_engine_option
 from builder.commands.fetch import Wish, fetch
 from builder.commands.lock import Resolver, Tools, make, settle
+from builder.commands.render import plain
 from builder.domain.artifact import Artifact
 from builder.domain.engine import BuildRequest, RunOptions
 from builder.domain.leaks import leaks
@@ -44,9 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Lock one cell; the old lock stands untouched until the new one is complete."""
-    chosen = selection.select(args)
+    chosen = plain(selection.matrix(args), selection.select(args).cell.id)  # for any ISA level
     folder = wiring.lock_folder(args.image, chosen.cell)
-    definition = wiring.definition(args.image, chosen.cell)
+    rebuilds = building.matrix(args.image).tables.rebuilds(chosen.cell.id)
+    definition = replace(wiring.definition(args.image, chosen.cell), rebuilds=rebuilds)
     host = HostPip.read()
     workshop = _Workshop(selection=chosen, definition=definition, host=host, engine=args.engine)
     if isinstance(chosen.cell.base, DebianBase):
@@ -90,7 +92,8 @@ def _amount(lock: Lock) -> str:
     debs = sum(len(group) for group in lock.debs.values())
     wheels = sum(len(layer.artifacts) for layer in lock.pip)
     open_rows = f", {len(lock.unlocked)} inputs without a hash" if lock.unlocked else ""
-    return f"{debs} debs, {wheels} wheels, {len(lock.sources)} sources{open_rows}"
+    anew = f", {len(lock.rebuilds)} wheels that can be compiled anew" if lock.rebuilds else ""
+    return f"{debs} debs, {wheels} wheels, {len(lock.sources)} sources{anew}{open_rows}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,9 @@ def execute(args: argparse.Namespace) -> int:
         raise VerificationError(message, hint="the lines above say what differs")
     if args.record:
         folder = wiring.lock_folder(order.recipe.image.name, order.recipe.cell)
-        files.write_lock(folder, dump(record(order, found)))
+        # What this image comes without, or has compiled anew, is in the lock nevertheless.
+        whole = wiring.lock(order.recipe.image.name, order.recipe.cell)
+        files.write_lock(folder, dump(replace(whole, expected=record(order, found).expected)))
         wiring.progress().say(f"{folder}/image.json: recorded")
     return 0
 

@@ -23,6 +23,7 @@ from builder.domain.image import ImageRef
 from builder.errors import VerificationError
 
 _WIDTHS = {"check": 3, "seen": 2}  # shares of what the narrow columns leave
+_SHOWN = 120  # characters of what a check saw, where it did not fail
 _MARKS = {Outcome.PASSED: "[green]ok", Outcome.FAILED: "[red]FAILED", Outcome.SKIPPED: "skipped"}
 
 
@@ -84,7 +85,8 @@ def show(evidence: Evidence) -> None:
         table.add_column(column, overflow="fold", ratio=_WIDTHS.get(column))
     for check in sorted(evidence.checks, key=lambda check: check.level):
         mark, seconds = _MARKS[check.outcome], f"{check.seconds:.1f}"
-        name, seen = escape(check.name), escape(check.detail[:120])
+        shown = None if check.outcome is Outcome.FAILED else _SHOWN
+        name, seen = escape(check.name), escape(check.detail[:shown])
         table.add_row(check.level.name, mark, name, seconds, seen)
     Console().print(table)
     level = evidence.level.name if evidence.level is not None else "nothing"
@@ -108,7 +110,12 @@ def _inspect(engine: Engine, order: Order, image: ImageRef) -> Inspection:
         found = audit.audited(str(layout), order.recipe.selection.isa)
     selection = order.recipe.selection
     floors = building.matrix(selection.image).tables.floors(selection.cell.id)
-    return Inspection(size=size, audit=found, floors=floors)
+    return Inspection(
+        size=size,
+        audit=found,
+        floors=tuple(row for row in floors if row.rebuild not in selection.rebuilds),
+        replaced=tuple(row for row in floors if row.rebuild in selection.rebuilds),
+    )
 
 
 def _selected(order: Order) -> list[str]:

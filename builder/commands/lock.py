@@ -1,25 +1,29 @@
 """`lock`: find every input of a cell, by hash, with the network of this host."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from packaging.version import Version
+
 from builder.domain import quoting
 from builder.domain.artifact import Artifact
 from builder.domain.lock_files import Reading
 from builder.domain.lock_problems import check
-from builder.domain.lockfile import Lock, PipLayer, Unlocked
+from builder.domain.lockfile import Lock, PipLayer, RebuildInputs, Unlocked
 from builder.domain.locking import (
     Definition,
     artifact,
     choose,
     choose_sdist,
     locked_pin,
+    rebuild_layer,
 )
 from builder.domain.matrix import DebianBase, RegistryBase
 from builder.domain.progress import Progress
+from builder.domain.recipe import TORCH
 from builder.domain.requirement_files import Pin, pins, render
 from builder.domain.wheel_tags import Candidate, tags_of
 from builder.errors import DataError
@@ -86,7 +90,24 @@ def _resolved(definition: Definition, base: DebianBase, tools: Tools, progress: 
         lock = replace(lock, debs=tools.debs(base, definition.deb_groups))
     with tools.resolver(lock) as resolver:
         layers = _compile(definition, resolver, progress)
-    return replace(lock, pip=tuple(_choose(definition, layers, tools.index, progress)))
+        rebuilds = _compile_rebuilds(definition, resolver, layers, progress)
+    chosen = {
+        layer.name: layer
+        for layer in _choose(definition, {**layers, **rebuilds}, tools.index, progress)
+    }
+    return replace(
+        lock,
+        pip=tuple(chosen[name] for name in layers),
+        rebuilds=tuple(
+            RebuildInputs(
+                sdist=_sdist(one.distribution, one.version, tools.index),
+                requirements=one.requirements,
+                layer=chosen[rebuild_layer(one.distribution)],
+            )
+            for one in definition.rebuilds
+            if rebuild_layer(one.distribution) in rebuilds
+        ),
+    )
 
 
 def _quoted(definition: Definition, base: RegistryBase, index: Index, progress: Progress) -> Lock:
@@ -165,10 +186,40 @@ def _compile(
         found = (*pins(text), *definition.unresolved(layer))
         layers[layer.name] = tuple(pin for pin in found if pin.name not in taken)
         taken |= {pin.name: pin for pin in found}
-        decided = definition.constraints + "".join(
-            f"{pin.name}=={pin.version}\n" for pin in sorted(taken.values(), key=_by_name)
-        )
+        decided = definition.constraints + _versions(taken.values())
     return layers
+
+
+def _compile_rebuilds(
+    definition: Definition,
+    resolver: Resolver,
+    layers: Mapping[str, tuple[Pin, ...]],
+    progress: Progress,
+) -> Mapping[str, tuple[Pin, ...]]:
+    """Return what compiles each wheel anew, in the versions of the layers where those have it.
+
+    Each is a layer of its own, by name. Left out is what the stage has anyway: torch's layer and
+    the toolchain's.
+    """
+    found = {pin.name: pin for layer in layers.values() for pin in layer}
+    there = {TORCH, *(layer.name for layer in definition.image.layers if layer.stage != "runtime")}
+    present = {pin.name for name in there for pin in layers[name]}
+    decided = definition.constraints + _versions(found.values())
+    compiled = {}
+    for one in definition.rebuilds:
+        if one.distribution not in found or found[one.distribution].version != str(one.version):
+            continue  # the lock holds another wheel, of which nobody knows what it needs
+        name = rebuild_layer(one.distribution)
+        with _step(progress, f"resolving what compiles {one} anew"):
+            text = resolver.compile(
+                name, "".join(f"{line}\n" for line in one.requirements), decided
+            )
+        compiled[name] = tuple(pin for pin in pins(text) if pin.name not in present)
+    return compiled
+
+
+def _versions(found: Iterable[Pin]) -> str:
+    return "".join(f"{pin.name}=={pin.version}\n" for pin in sorted(found, key=_by_name))
 
 
 def _by_name(pin: Pin) -> str:
@@ -205,8 +256,12 @@ def _choose(
 
 def _sdists(definition: Definition, index: Index) -> Iterator[Artifact]:
     for name, version in definition.sources.items():
-        chosen = choose_sdist(name, version, index.candidates(name, str(version)))
-        yield artifact(name, str(version), chosen, measured=index.measure(chosen))
+        yield _sdist(name, version, index)
+
+
+def _sdist(name: str, version: Version, index: Index) -> Artifact:
+    chosen = choose_sdist(name, version, index.candidates(name, str(version)))
+    return artifact(name, str(version), chosen, measured=index.measure(chosen))
 
 
 def _without(definition: Definition) -> Iterator[Unlocked]:
@@ -216,8 +271,11 @@ def _without(definition: Definition) -> Iterator[Unlocked]:
 
 
 def settle(lock: Lock, old: Lock | None) -> Lock:
-    """Return a new lock with what the old one knew of built images, if no input has changed."""
+    """Return a new lock with what the old one knew of built images, if no input has changed.
+
+    What compiles wheels anew is an input of few of them, and is part of their keys.
+    """
     if old is None:
         return lock
     kept = replace(lock, expected=old.expected)
-    return kept if kept == old else lock
+    return kept if replace(kept, rebuilds=old.rebuilds) == old else lock

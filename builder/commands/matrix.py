@@ -168,6 +168,9 @@ def _cell(row: CellReport, matrix: Matrix) -> JSON:
         "gpu_archs": [str(arch) for arch in cell.gpu_archs],
         "ptx": str(cell.ptx) if cell.ptx else None,
         "isa": str(cell.isa),
+        "proven": {"isa": str(cell.proven.isa), "evidence": cell.proven.evidence}
+        if cell.proven
+        else None,
         "channels": list(cell.channels),
         "serves": [str(gpu.capability) for gpu in row.gpus],
         "oldest_driver": row.driver or None,

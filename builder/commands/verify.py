@@ -23,12 +23,14 @@ _OPS = ("/mmcv/_ext.", "/mmdet3d/ops/", "/detectron2/_C.")
 class Inspection:
     """What an image is without being run: its compressed size in bytes, and its audit.
 
-    `floors` are the wheels that the matrix says keep its cell from lower levels.
+    `floors` are the wheels that the matrix says keep its cell from lower levels, `replaced` those
+    in whose place the image holds what was compiled anew.
     """
 
     size: int
     audit: ImageAudit
     floors: tuple[IsaFloor, ...] = ()
+    replaced: tuple[IsaFloor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,10 @@ def _audit_checks(inspection: Inspection, asked: IsaLevel) -> Iterator[Check]:
     ops = [file for file in files if any(place in f"/{file.name}" for place in _OPS)]
     yield _audit_check(f"the compiled ops hold to {asked}", ops, asked, AuditVerdict.SUSPECT)
     yield _audit_check(f"nothing fails on CPUs of {asked}", files, asked, AuditVerdict.INIT_FAIL)
+    for floor in inspection.replaced:
+        name = f"{floor.distribution}, compiled anew, holds to {asked}"
+        own = [file for file in files if f"/site-packages/{floor.package}/" in file.name]
+        yield _audit_check(name, own, asked, AuditVerdict.UNKNOWN)
     if inspection.floors:
         yield _floors_check(inspection.floors, files)
 
@@ -101,7 +107,7 @@ def _floors_check(floors: Sequence[IsaFloor], files: Sequence[FileAudit]) -> Che
 def _shown(floor: IsaFloor, files: Sequence[FileAudit]) -> bool:
     below = max(level for level in IsaLevel if level < floor.level)
     return any(
-        finding.verdict is AuditVerdict.INIT_FAIL
+        finding.verdict >= AuditVerdict.SUSPECT
         and floor.needs in finding.needs
         and finding.instruction == floor.instruction
         and floor.function == (finding.function.symbol or hex(finding.function.address))
@@ -115,10 +121,12 @@ def _shown(floor: IsaFloor, files: Sequence[FileAudit]) -> bool:
 def _audit_check(
     name: str, files: Sequence[FileAudit], level: IsaLevel, refused: AuditVerdict
 ) -> Check:
-    """Pass where there are files, and none of them has a verdict as bad as `refused`."""
-    verdicts = {file.name: file.verdict(level) for file in files}
-    bad = sorted(file for file, verdict in verdicts.items() if verdict >= refused)
-    counts = Counter(verdict.value for verdict in verdicts.values())
+    """Pass where there are files, and none of them has a verdict as bad as `refused`.
+
+    Those that have are named with the function and the instruction.
+    """
+    bad = sorted(_shortcoming(file, level) for file in files if file.verdict(level) >= refused)
+    counts = Counter(file.verdict(level).value for file in files)
     told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     return Check(
         name=name,
@@ -127,6 +135,17 @@ def _audit_check(
         seconds=0.0,
         detail="; ".join([told or "no such file", *bad]),
     )
+
+
+def _shortcoming(file: FileAudit, level: IsaLevel) -> str:
+    """Say which function of a file needs more than `level`, and by which instruction."""
+    verdict, judged = file.verdict(level), file.at(level)
+    for finding in judged.findings if judged else ():
+        if finding.verdict is verdict:
+            function = finding.function.symbol or hex(finding.function.address)
+            needs = ", ".join(finding.needs)
+            return f"{file.name}: {verdict.value}: {function}: {finding.instruction} needs {needs}"
+    return f"{file.name}: {verdict.value}"
 
 
 def _lock_is_complete(lock: Lock) -> Check:

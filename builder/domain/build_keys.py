@@ -23,6 +23,8 @@ def op_key(
     op decides it.
     """
     layers = [layer.name for layer in recipe.image.layers if layer.stage == "toolchain"]
+    if source.name in recipe.rebuilds:
+        layers.append(recipe.rebuilds[source.name].wheels)
     inputs = {
         "source": source.sha256,
         "stages": _COMMENT.sub("", _stages_of(source.name, dockerfile)),

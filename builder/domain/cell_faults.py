@@ -203,6 +203,15 @@ def _isa(cell: Cell, tables: Tables) -> Iterator[Said]:
             yield "isa", f"is {cell.isa}, and yet {row}: that is {row.level}"
 
 
+def _proven(cell: Cell, tables: Tables) -> Iterator[Said]:
+    if cell.proven is None:
+        return
+    kept = [row for row in tables.floors(cell.id) if row.level > cell.proven.isa]
+    for row in kept:
+        if row.rebuild is None:
+            yield "proven", f"is {cell.proven.isa}, and yet {row}"
+
+
 _CHECKS: Mapping[Callable[[Cell, Tables], Iterator[Said]], tuple[str, ...]] = {
     _cuda_or_none: (),
     _channels: (),
@@ -213,5 +222,6 @@ _CHECKS: Mapping[Callable[[Cell, Tables], Iterator[Said]], tuple[str, ...]] = {
     _compiler: ("distributions", "compilers"),
     _versions: ("versions",),
     _isa: ("isa_floors",),
+    _proven: ("isa_floors",),
     _exclusions: ("exclusions", "versions", "torch_builds"),
 }

@@ -15,13 +15,14 @@ from builder.domain.documents import (
     CellDocument,
     EditsDocument,
     ImageDocument,
+    IsaFloorDocument,
     MatrixDocument,
     ToolkitDocument,
 )
 from builder.domain.edits import Edit
 from builder.domain.gpu import ComputeCapability, DeviceCode
 from builder.domain.isa import IsaLevel
-from builder.domain.matrix import Cell, DebianBase, Matrix, RegistryBase, StandIn, Toolkit
+from builder.domain.matrix import Cell, DebianBase, Matrix, Proven, RegistryBase, StandIn, Toolkit
 from builder.domain.tables import (
     CompilerRange,
     Distribution,
@@ -30,6 +31,7 @@ from builder.domain.tables import (
     Exclusion,
     GpuArchitecture,
     IsaFloor,
+    Rebuild,
     Tables,
     TorchBuild,
 )
@@ -97,9 +99,16 @@ def _cell(row: CellDocument) -> Cell:
         gpu_archs=_capabilities(row["gpu_archs"]),
         ptx=ComputeCapability.parse(row["ptx"]) if row["ptx"] else None,
         isa=IsaLevel(row["isa"]),
+        proven=_proven(row),
         channels=tuple(row["channels"]),
         stand_in=StandIn(**row["stand_in"]) if "stand_in" in row else None,
     )
+
+
+def _proven(row: CellDocument) -> Proven | None:
+    if "proven" not in row:
+        return None
+    return Proven(isa=IsaLevel(row["proven"]["isa"]), evidence=row["proven"]["evidence"])
 
 
 def _base(row: BaseDocument) -> DebianBase | RegistryBase:
@@ -222,8 +231,22 @@ def _isa_floors(document: MatrixDocument) -> tuple[IsaFloor, ...]:
             instruction=row["instruction"],
             needs=row["needs"],
             cells=tuple(row["cells"]),
+            rebuild=_rebuild(row),
         )
         for row in document["isa_floors"]
+    )
+
+
+def _rebuild(row: IsaFloorDocument) -> Rebuild | None:
+    if "rebuild" not in row:
+        return None
+    how = row["rebuild"]
+    return Rebuild(
+        distribution=row["distribution"],
+        version=Version(row["version"]),
+        requirements=tuple(how["requirements"]),
+        environment=how["environment"],
+        lacks=how["lacks"],
     )
 
 

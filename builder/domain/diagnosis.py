@@ -90,7 +90,7 @@ def _remedy(code: str, cell: Cell, host: Host, matrix: Matrix) -> str:
     others = cells_in_words(working(host, matrix), matrix)
     other = f"take another cell: {others} runs here"
     match code:
-        case "cpu-level" if host.isa >= cell.isa:
+        case "cpu-level" if matrix.reaches(cell, host.isa):
             return f"build it for this CPU: ISA={host.isa}"
         case "cpu-level":
             return f"take another host: {others} runs here"

@@ -30,6 +30,13 @@ class StandInDocument(TypedDict):
     reason: str
 
 
+class ProvenDocument(TypedDict):
+    """`proven` of a cell."""
+
+    isa: str
+    evidence: str
+
+
 class CellDocument(TypedDict):
     """One row of `cells`."""
 
@@ -46,6 +53,7 @@ class CellDocument(TypedDict):
     gpu_archs: list[str]
     ptx: str | None
     isa: str
+    proven: NotRequired[ProvenDocument]
     channels: list[str]
 
 
@@ -117,6 +125,14 @@ class ExclusionDocument(TypedDict):
     evidence: str
 
 
+class RebuildDocument(TypedDict):
+    """`rebuild` of a row of `isa_floors`."""
+
+    requirements: list[str]
+    environment: Mapping[str, str]
+    lacks: str
+
+
 class IsaFloorDocument(TypedDict):
     """One row of `isa_floors`."""
 
@@ -130,6 +146,7 @@ class IsaFloorDocument(TypedDict):
     instruction: str
     needs: str
     cells: list[str]
+    rebuild: NotRequired[RebuildDocument]
 
 
 class MatrixDocument(TypedDict):

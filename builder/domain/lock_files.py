@@ -1,8 +1,8 @@
 """The files of a lock's folder: from their texts to a Lock, and back to the same bytes.
 
 Each file holds one kind of input, so that a change of one shows in one diff: lock.json (what it
-belongs to), base.json, apt.json, pip.json with pip/<layer>.txt, sources.json, and image.json
-(what a build must give).
+belongs to), base.json, apt.json, pip.json with pip/<layer>.txt, sources.json, image.json (what a
+build must give), and rebuilds.json where wheels can be compiled anew for a lower ISA level.
 """
 
 import json
@@ -14,10 +14,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from builder.domain.artifact import Artifact, ArtifactKind
-from builder.domain.lockfile import ExpectedImage, Lock, PipLayer, Unlocked
+from builder.domain.lockfile import ExpectedImage, Lock, PipLayer, RebuildInputs, Unlocked
 
 SCHEMA = 1
 DOCUMENTS = ("lock.json", "base.json", "apt.json", "pip.json", "sources.json", "image.json")
+REBUILDS = "rebuilds.json"  # absent where there are none
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 _Row: TypeAlias = dict[str, JSON]
@@ -69,8 +70,11 @@ def dump(lock: Lock) -> Mapping[str, str]:
         "sources.json": {"sources": _rows(lock.sources)},
         "image.json": {"expected": [cast("JSON", asdict(row)) for row in lock.expected]},
     }
+    if lock.rebuilds:
+        documents[REBUILDS] = {"rebuilds": [_rebuild_row(one) for one in lock.rebuilds]}
     texts = {name: canonical(document) for name, document in documents.items()}
-    return texts | {layer_file(layer.name): layer.requirements for layer in lock.pip}
+    layers = (*lock.pip, *(one.layer for one in lock.rebuilds))
+    return texts | {layer_file(layer.name): layer.requirements for layer in layers}
 
 
 def canonical(document: JSON) -> str:
@@ -95,8 +99,10 @@ def read(texts: Mapping[str, str], schema: Mapping[str, object]) -> Reading:
 def _documents(texts: Mapping[str, str]) -> tuple[dict[str, JSON], list[str]]:
     documents: dict[str, JSON] = {}
     faults = []
-    for name in DOCUMENTS:
+    for name in (*DOCUMENTS, REBUILDS):
         if name not in texts:
+            if name == REBUILDS:
+                continue
             faults.append(f"{name}: the file is missing")
             continue
         try:
@@ -128,6 +134,15 @@ def _row(artifact: Artifact) -> JSON:
     return {key: value for key, value in fields.items() if _DEFAULTS.get(key, ...) != value}
 
 
+def _rebuild_row(one: RebuildInputs) -> JSON:
+    return {
+        "sdist": _row(one.sdist),
+        "requirements": list(one.requirements),
+        "layer": one.layer.name,
+        "artifacts": _rows(one.layer.artifacts),
+    }
+
+
 def _rows(artifacts: tuple[Artifact, ...]) -> JSON:
     return [_row(artifact) for artifact in artifacts]
 
@@ -154,6 +169,7 @@ class _Rows:
             debs=self._debs(),
             pip=tuple(self._layers(texts)),
             sources=self._artifacts("sources.json", "sources"),
+            rebuilds=tuple(self._rebuilds(texts)),
             unlocked=tuple(self._unlocked()),
             expected=tuple(self._expected()),
         )
@@ -175,6 +191,24 @@ class _Rows:
                     name=name,
                     requirements=texts.get(layer_file(name), ""),
                     artifacts=self._artifacts("pip.json", "layers", number, "artifacts"),
+                )
+
+    def _rebuilds(self, texts: Mapping[str, str]) -> Iterator[RebuildInputs]:
+        if REBUILDS not in self.documents:
+            return
+        for number, row in enumerate(cast("list[_Row]", self._at(REBUILDS, "rebuilds"))):
+            if self._sound(REBUILDS, "rebuilds", number):
+                name = str(row["layer"])
+                yield RebuildInputs(
+                    sdist=_artifact(cast("_Row", row["sdist"])),
+                    requirements=tuple(
+                        str(line) for line in cast("list[JSON]", row["requirements"])
+                    ),
+                    layer=PipLayer(
+                        name=name,
+                        requirements=texts.get(layer_file(name), ""),
+                        artifacts=self._artifacts(REBUILDS, "rebuilds", number, "artifacts"),
+                    ),
                 )
 
     def _unlocked(self) -> Iterator[Unlocked]:

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition
-from builder.domain.lock_files import Reading, layer_file, where
+from builder.domain.lock_files import REBUILDS, Reading, layer_file, where
 from builder.domain.lockfile import BASE_GROUPS, Lock, PipLayer
 from builder.domain.matrix import Cell, DebianBase, RegistryBase
 from builder.domain.requirement_files import Pin, names, pins
@@ -122,9 +122,13 @@ def _groups(lock: Lock, cell: Cell) -> Iterator[str]:
 
 def _layers(lock: Lock, cell: Cell) -> Iterator[str]:
     tags = frozenset(tags_of(cell))
-    for number, layer in enumerate(lock.pip):
+    layers = [
+        *((layer, ("pip.json", "layers", number)) for number, layer in enumerate(lock.pip)),
+        *((one.layer, (REBUILDS, "rebuilds", place)) for place, one in enumerate(lock.rebuilds)),
+    ]
+    for layer, steps in layers:
         for index, artifact in enumerate(layer.artifacts):
-            place = where("pip.json", "layers", number, "artifacts", index)
+            place = where(*steps, "artifacts", index)
             if artifact.kind is ArtifactKind.WHEEL and not fits(artifact.filename, tags):
                 yield (
                     f"{place}.filename: {artifact.filename} is another platform's wheel "
@@ -180,6 +184,7 @@ def _duplicates(lock: Lock) -> Iterator[str]:
         "apt.json": [deb for group in lock.debs.values() for deb in group],
         "pip.json": [artifact for layer in lock.pip for artifact in layer.artifacts],
         "sources.json": list(lock.sources),
+        REBUILDS: [one.sdist for one in lock.rebuilds],
     }
     for file, artifacts in files.items():
         counts = Counter(canonicalize_name(artifact.name) for artifact in artifacts)

@@ -1,9 +1,11 @@
 """The lock: every input of one cell, complete, by hash."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from builder.domain.artifact import Artifact, ArtifactKind
+from builder.domain.tables import Rebuild
+from builder.errors import DataError
 
 # What a base that is assembled from .debs is made of, in the order of installation.
 BASE_GROUPS = ("essential", "base")
@@ -20,6 +22,18 @@ class PipLayer:
     name: str
     requirements: str
     artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildInputs:
+    """What the wheel of one distribution is compiled anew from, where an ISA level asks for it.
+
+    `layer` is installed in the stage that compiles `sdist` alone, as `requirements` asked for it.
+    """
+
+    sdist: Artifact
+    requirements: tuple[str, ...]
+    layer: PipLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +76,7 @@ class Lock:
     debs: Mapping[str, tuple[Artifact, ...]]  # essential, base, toolchain
     pip: tuple[PipLayer, ...]
     sources: tuple[Artifact, ...] = ()  # sdists whose ops are compiled, archives of git commits
+    rebuilds: tuple[RebuildInputs, ...] = ()  # in a build: those that it compiles
     unlocked: tuple[Unlocked, ...] = ()
     expected: tuple[ExpectedImage, ...] = field(default=())
 
@@ -103,6 +118,39 @@ class Lock:
         kept = tuple(source for source in self.sources if source not in lacking)
         return replace(self, sources=kept, unlocked=(*self.unlocked, *rows))
 
+    def rebuilding(self, wanted: Sequence[Rebuild]) -> "Lock":
+        """Return this lock as a build reads it that compiles the wheels of `wanted` anew.
+
+        They are out of their layers; their sdists and what compiles them are among the inputs, and
+        those of no other rebuild. DataError where the lock has none, or for other requirements.
+        """
+        have = {(one.sdist.name, one.sdist.version): one for one in self.rebuilds}
+        keys = {(one.distribution, str(one.version)): one for one in wanted}
+        lacking = [
+            str(one)
+            for key, one in keys.items()
+            if key not in have or have[key].requirements != one.requirements
+        ]
+        if lacking:
+            message = f"{self.folder} does not hold what compiles {' and '.join(lacking)} anew"
+            raise DataError(message, hint=f"`make lock CELL={self.cell}` adds it")
+        chosen = tuple(have[key] for key in keys)
+        layers = tuple(
+            replace(
+                layer,
+                artifacts=tuple(
+                    one for one in layer.artifacts if (one.name, one.version) not in keys
+                ),
+            )
+            for layer in self.pip
+        )
+        return replace(
+            self,
+            pip=(*layers, *(one.layer for one in chosen)),
+            sources=(*self.sources, *(one.sdist for one in chosen)),
+            rebuilds=chosen,
+        )
+
     def layer(self, name: str) -> PipLayer:
         """Return the pip layer of this name; KeyError where the lock has none."""
         for layer in self.pip:
@@ -125,6 +173,7 @@ class Lock:
             *(self.debs[group] for group in sorted(self.debs)),
             *(layer.artifacts for layer in self.pip),
             self.sources,
+            *((one.sdist, *one.layer.artifacts) for one in self.rebuilds),
         )
         for group in groups:
             for artifact in group:

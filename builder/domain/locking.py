@@ -18,6 +18,7 @@ from builder.domain.lock_problems import SOURCES, cell_digest
 from builder.domain.lockfile import Unlocked
 from builder.domain.matrix import Cell, RegistryBase
 from builder.domain.requirement_files import Pin, names, pins
+from builder.domain.tables import Rebuild
 from builder.domain.wheel_tags import Candidate, best_wheel
 from builder.errors import DataError
 
@@ -26,16 +27,22 @@ UPSTREAM = "upstream.in"
 UNRESOLVED = "unresolved.in"
 QUOTED = "quoted.txt"
 RUNTIME = "runtime"  # the layer that the lists UPSTREAM and UNRESOLVED join
+_REBUILD = "rebuild-"
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """All that people wrote about one cell; `requirements` maps a file's name to its text."""
+    """All that people wrote about one cell; `requirements` maps a file's name to its text.
+
+    `rebuilds` are the wheels that lower ISA levels need compiled anew. They decide no other input,
+    so a lock without them is not out of date.
+    """
 
     cell: Cell
     image: ImageDefinition
     requirements: Mapping[str, str]
+    rebuilds: tuple[Rebuild, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -165,6 +172,11 @@ def choose(pin: Pin, candidates: Iterable[Candidate], tags: tuple[Tag, ...]) -> 
     return _agreed(best, offered)
 
 
+def rebuild_layer(distribution: str) -> str:
+    """Return the name of the pip layer that a distribution is compiled anew with."""
+    return f"{_REBUILD}{canonicalize_name(distribution)}"
+
+
 def choose_sdist(name: str, version: Version, candidates: Iterable[Candidate]) -> Candidate:
     """Return the sdist of a distribution; none is a DataError."""
     offered = [candidate for candidate in candidates if _is_sdist(candidate)]
@@ -223,9 +235,17 @@ def artifact(
 def locked_pin(pin: Pin, chosen: Artifact) -> Pin:
     """Return a pin with the one hash of the chosen file, and origins as people know them."""
     origins = (
-        origin.replace("-r ", "requirements/", 1)
+        _origin(origin)
         for origin in pin.via
         for origin in origin.split(", ")
         if not origin.startswith("-c ")
     )
     return replace(pin, hashes=(chosen.sha256,), via=tuple(sorted(set(origins))))
+
+
+def _origin(text: str) -> str:
+    """Return the list that asked for something as a place of the repository, else `text`."""
+    if not text.startswith("-r "):
+        return text
+    name = text.removeprefix("-r ")
+    return "matrix.yaml" if name.startswith(_REBUILD) else f"requirements/{name}"

@@ -62,6 +62,14 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """The lowest ISA level that a cell was proven at, and the passport that says so."""
+
+    isa: IsaLevel
+    evidence: str  # below the image's folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One admitted combination of axes; `id` names tag, lock, golden file and log line."""
 
@@ -76,8 +84,9 @@ class Cell:
     pins: Mapping[str, Version]  # further distributions that must have exactly this version
     gpu_archs: tuple[ComputeCapability, ...]  # what the ops are compiled for, ascending
     ptx: ComputeCapability | None
-    isa: IsaLevel  # the lowest that its wheels allow, built when none is asked for
+    isa: IsaLevel  # the lowest that its wheels allow as they are, built when none is asked for
     channels: tuple[str, ...]
+    proven: Proven | None = None  # None: at no level yet
     stand_in: StandIn | None = None  # torch's CUDA is another than the toolkit's; for the CPU
 
     @property
@@ -121,6 +130,16 @@ class Matrix:
             message = f"no cell is called {name!r}{did_you_mean(name, ids)}"
             raise UsageError(message, hint="the cells are " + ", ".join(ids))
         return self.cells[ids.index(name)]
+
+    def reaches(self, cell: Cell, isa: IsaLevel) -> bool:
+        """Say whether a cell is built for a level: as its wheels are, or with some compiled anew.
+
+        Below `cell.isa` only what was audited is known to keep it from a level.
+        """
+        if isa >= cell.isa:
+            return True
+        floors = [row for row in self.tables.floors(cell.id) if row.level > isa]
+        return bool(floors) and all(row.rebuild for row in floors)
 
     def gcc(self, cell: Cell) -> int:
         """Return the gcc major that compiles a cell's ops: the base's newest that nvcc takes.

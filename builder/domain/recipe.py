@@ -1,7 +1,7 @@
 """What one Dockerfile is made of: everything that a template needs, decided before rendering."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition
@@ -28,6 +28,14 @@ class Layers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildStage:
+    """What the stage of a wheel that is compiled anew has of its own."""
+
+    wheels: str  # the folder of the wheelhouse that it installs
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One Dockerfile, as values: what the image is, and the settings that its steps run under."""
 
@@ -39,6 +47,7 @@ class Recipe:
     environment: Mapping[str, str]  # of the image
     compiler_environment: Mapping[str, str]  # of the stage that compiles the ops
     labels: Mapping[str, str]
+    rebuilds: Mapping[str, RebuildStage] = field(default_factory=dict)  # by the name of the op
     passport: str = ""  # what the image needs of its host, as JSON in one line
     edits: tuple[Edit, ...] = ()  # of all sources, for all cells
 
@@ -91,6 +100,7 @@ def recipe(
         environment=_environment(image, cell),
         compiler_environment=_compiler_environment(selection, compiler),
         labels=_labels(image, selection),
+        rebuilds=_rebuilds(selection, lock),
         edits=edits,
     )
 
@@ -128,6 +138,14 @@ def _layers(image: ImageDefinition, lock: Lock | None) -> Layers:
         runtime=tuple(folder for name in runtime for folder in named[name]),
         toolchain=tuple(folder for name in sorted(toolchain) for folder in named[name]),
     )
+
+
+def _rebuilds(selection: Selection, lock: Lock | None) -> Mapping[str, RebuildStage]:
+    environment = {one.distribution: one.environment for one in selection.rebuilds}
+    return {
+        one.sdist.name: RebuildStage(wheels=one.layer.name, environment=environment[one.sdist.name])
+        for one in (lock.rebuilds if lock else ())
+    }
 
 
 def _contexts(cell: Cell) -> Mapping[str, str]:
@@ -215,9 +233,13 @@ def _labels(image: ImageDefinition, selection: Selection) -> Mapping[str, str]:
 
 
 def sources_of(cell: Cell, lock: Lock) -> tuple[Artifact, ...]:
-    """Return the locked sources that are built into op wheels: those the cell names, and trees."""
+    """Return the locked sources that are built into op wheels.
+
+    They are those that the cell names, trees, and what is compiled anew for a lower ISA level.
+    """
+    named = {*cell.packages, *(one.sdist.name for one in lock.rebuilds)}
     return tuple(
         source
         for source in lock.sources
-        if source.name in cell.packages or source.kind is ArtifactKind.SOURCE
+        if source.name in named or source.kind is ArtifactKind.SOURCE
     )

@@ -18,6 +18,7 @@ from builder.domain.gpu import CodeMode, ComputeCapability
 from builder.domain.host import Gpu, Host
 from builder.domain.isa import IsaLevel
 from builder.domain.matrix import Cell, Matrix, arch_list
+from builder.domain.tables import Rebuild
 from builder.domain.verdict import Verdict
 from builder.domain.version import CudaVersion
 from builder.errors import HostError, UsageError
@@ -44,6 +45,7 @@ class Selection:
     ptx: ComputeCapability | None
     why: str
     warnings: tuple[str, ...] = ()
+    rebuilds: tuple[Rebuild, ...] = ()  # the wheels that are compiled anew for this level
 
     @property
     def variant(self) -> str:
@@ -84,8 +86,10 @@ def select(matrix: Matrix, request: Request, host: Host) -> Selection:
     else:
         cell, why = _best(matrix, host, request.isa)
     isa = request.isa or cell.isa
-    if isa < cell.isa:
-        raise UsageError(below(cell, isa, matrix), hint=f"ISA={cell.isa} is the lowest for it")
+    if not matrix.reaches(cell, isa):
+        lowest = min(level for level in IsaLevel if matrix.reaches(cell, level))
+        raise UsageError(below(cell, isa, matrix), hint=f"ISA={lowest} is the lowest for it")
+    rebuilds = matrix.tables.rebuilds(cell.id, isa)
     archs, ptx = _narrowed(cell, request.gpus)
     return Selection(
         image=matrix.image,
@@ -94,13 +98,19 @@ def select(matrix: Matrix, request: Request, host: Host) -> Selection:
         gpu_archs=archs,
         ptx=ptx,
         why=why,
-        warnings=_warnings(judge(cell, host, matrix, isa=isa)),
+        warnings=(*_warnings(judge(cell, host, matrix, isa=isa)), *_losses(rebuilds, isa)),
+        rebuilds=rebuilds,
     )
+
+
+def _losses(rebuilds: Sequence[Rebuild], isa: IsaLevel) -> Iterator[str]:
+    for one in rebuilds:
+        yield f"{one} is compiled from its sdist for {isa}, without {one.lacks}"
 
 
 def below(cell: Cell, isa: IsaLevel, matrix: Matrix) -> str:
     """Say in one line why a cell is not built for a level: library, function and instruction."""
-    floors = [row for row in matrix.tables.floors(cell.id) if row.level > isa]
+    floors = [row for row in matrix.tables.floors(cell.id) if row.level > isa and not row.rebuild]
     why = str(floors[0]) if floors else "nobody has audited its wheels below that"
     return f"cell {cell.id} is built for {cell.isa} or later, not for {isa}: {why}"
 
@@ -157,6 +167,13 @@ def _text(cell: Cell, gpu: Gpu, matrix: Matrix) -> str:
     return reason.text if reason else f"cell {cell.id} has no CUDA, nothing for {gpu}"
 
 
+def _why_not(cell: Cell, gpu: Gpu, matrix: Matrix) -> Reason | None:
+    """Say why a cell is not built for a GPU; a stand-in only has to compile for it."""
+    if cell.stand_in is None:
+        return device_reason(cell, gpu, matrix)
+    return code_reason(cell.id, cell.ops_code, cell.ops_code, gpu)
+
+
 def asked_gpu(capability: ComputeCapability, matrix: Matrix) -> Gpu:
     """Return a GPU of which only the compute capability was named."""
     row = matrix.tables.architecture(capability)
@@ -165,13 +182,6 @@ def asked_gpu(capability: ComputeCapability, matrix: Matrix) -> Gpu:
 
 def _unserved(cell: Cell, gpus: Sequence[Gpu], matrix: Matrix) -> list[Gpu]:
     return [gpu for gpu in gpus if not cell.cuda or _why_not(cell, gpu, matrix)]
-
-
-def _why_not(cell: Cell, gpu: Gpu, matrix: Matrix) -> Reason | None:
-    """Say why a cell is not built for a GPU; a stand-in only has to compile for it."""
-    if cell.stand_in is None:
-        return device_reason(cell, gpu, matrix)
-    return code_reason(cell.id, cell.ops_code, cell.ops_code, gpu)
 
 
 def _best_here(cells: Sequence[Cell], host: Host, matrix: Matrix) -> Cell:
@@ -183,7 +193,7 @@ def _best(matrix: Matrix, host: Host, isa: IsaLevel | None) -> tuple[Cell, str]:
     plain = next(cell for cell in matrix.cells if cell.cuda is None)
     if not host.gpus and not host.idle_gpu:
         if host.isa < (isa or plain.isa):
-            raise HostError(explain(plain, host, matrix), hint=_elsewhere(plain))
+            raise HostError(explain(plain, host, matrix), hint=_elsewhere(plain, host, matrix))
         return plain, "this host has no NVIDIA GPU"
     for part in _parts(host):
         judged = [judge(cell, part, matrix, isa=isa) for cell in matrix.offered if cell.cuda]
@@ -205,13 +215,15 @@ def _parts(host: Host) -> Iterator[Host]:
             yield replace(host, gpus=(gpu,))
 
 
-def _elsewhere(plain: Cell) -> str:
+def _elsewhere(plain: Cell, host: Host, matrix: Matrix) -> str:
+    if matrix.reaches(plain, host.isa):
+        return f"CELL={plain.id} ISA={host.isa} builds it for this CPU"
     return f"CELL={plain.id} builds it for another host"
 
 
 def _remedy(host: Host, matrix: Matrix, newest: Cell, plain: Cell) -> str:
     if host.isa < plain.isa:
-        return _elsewhere(plain)
+        return _elsewhere(plain, host, matrix)
     on_cpu = f"CELL={plain.id} builds for the CPU"
     if any(gpu.capability is None for gpu in host.gpus):
         return f"name it, as CELLAR_OVERRIDE_GPU=8.6, or {on_cpu}"

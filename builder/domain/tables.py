@@ -91,10 +91,30 @@ class TorchBuild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuild:
+    """How a wheel is compiled anew from its sdist where it needs more than the level asked for.
+
+    `requirements` are installed in the stage that compiles it, beside torch and the toolchain;
+    `environment` is that stage's, beside the flags of the level. `lacks` says what the wheel of
+    the package index has and this one has not.
+    """
+
+    distribution: str
+    version: Version
+    requirements: tuple[str, ...]
+    environment: Mapping[str, str]
+    lacks: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IsaFloor:
     """A wheel that fails below `level` as soon as it is loaded, and the instruction that shows it.
 
-    `function` is a symbol, or the address of a function of a stripped file.
+    `function` is a symbol, or the address of a function of a stripped file. Without a `rebuild`
+    the wheel keeps its cells from the levels below.
     """
 
     distribution: str
@@ -107,6 +127,12 @@ class IsaFloor:
     instruction: str
     needs: str  # the feature that the levels below lack
     cells: tuple[str, ...]  # whose locks hold this wheel
+    rebuild: Rebuild | None = None
+
+    @property
+    def package(self) -> str:
+        """Return the folder of site-packages that the wheel's code lies in."""
+        return self.file.partition("/")[0]
 
     def __str__(self) -> str:
         """Return one clause: library, function and instruction."""
@@ -163,6 +189,14 @@ class Tables:
     def floors(self, cell: str) -> tuple[IsaFloor, ...]:
         """Return the wheels of a cell that keep it from lower levels."""
         return tuple(row for row in self.isa_floors if cell in row.cells)
+
+    def rebuilds(self, cell: str, isa: IsaLevel | None = None) -> tuple[Rebuild, ...]:
+        """Return what a cell compiles anew to hold to `isa`; without one, to any lower level."""
+        return tuple(
+            row.rebuild
+            for row in self.floors(cell)
+            if row.rebuild and (isa is None or row.level > isa)
+        )
 
     def compiler(self, cuda: CudaVersion) -> CompilerRange:
         """Return the host compilers of a toolkit; KeyError where there is no row."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from builder.adapters.data import datafiles
 from builder.domain.artifact import Artifact, ArtifactKind
-from builder.domain.lockfile import Lock, PipLayer
+from builder.domain.lockfile import Lock, PipLayer, RebuildInputs
 from builder.domain.locking import Definition
 from builder.domain.matrix import Cell
 from builder.domain.requirement_files import Pin, render
@@ -53,6 +53,18 @@ def wheel(name: str, version: str, filename: str, letter: str) -> Artifact:
     )
 
 
+def sdist(name: str, version: str, letter: str) -> Artifact:
+    return Artifact(
+        kind=ArtifactKind.SDIST,
+        name=name,
+        version=version,
+        filename=f"{name}-{version}.tar.gz",
+        sha256=digest(letter),
+        size=30,
+        channel="package-index",
+    )
+
+
 def layer(name: str, *artifacts: Artifact) -> PipLayer:
     pins = [Pin(name=one.name, version=one.version, hashes=(one.sha256,)) for one in artifacts]
     return PipLayer(name=name, requirements=render(pins), artifacts=artifacts)
@@ -70,15 +82,10 @@ LOCK = Lock(
         layer("runtime", wheel("tqdm", "4.70.1", "tqdm-4.70.1-py3-none-any.whl", "d")),
         layer("build", wheel("pip", "26.3", "pip-26.3-py3-none-any.whl", "e")),
     ),
-    sources=(
-        Artifact(
-            kind=ArtifactKind.SDIST,
-            name="mmcv-full",
-            version="1.7.2",
-            filename="mmcv-full-1.7.2.tar.gz",
-            sha256=digest("f"),
-            size=30,
-            channel="package-index",
-        ),
-    ),
+    sources=(sdist("mmcv-full", "1.7.2", "f"),),
+)
+TQDM_ANEW = RebuildInputs(
+    sdist=sdist("tqdm", "4.70.1", "1"),
+    requirements=("cython<4",),
+    layer=layer("rebuild-tqdm", wheel("cython", "3.0", "cython-3.0-py3-none-any.whl", "2")),
 )

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from builder.adapters import files
 from builder.cli import wiring
 from builder.domain.leaks import leaks
-from builder.domain.lock_files import DOCUMENTS, dump
+from builder.domain.lock_files import DOCUMENTS, REBUILDS, dump
 from builder.domain.lockfile import Lock
 from builder.domain.matrix import Cell, DebianBase
 from builder.domain.tables import IsaFloor
@@ -68,6 +68,19 @@ def test_what_keeps_a_cell_from_lower_levels_is_in_its_lock(floor: IsaFloor) -> 
         assert (held.name, held.version) == (floor.distribution, str(floor.version))
 
 
+@pytest.mark.parametrize(
+    "cell", [cell for cell in MATRIX.cells if cell.proven], ids=lambda cell: cell.id
+)
+def test_the_lowest_level_of_a_cell_is_what_its_passport_calls_proven(cell: Cell) -> None:
+    assert cell.proven is not None
+    passport = json.loads((IMAGES / "bevformer" / cell.proven.evidence).read_text())
+    assert (passport["sealed"]["cell"], passport["proven"]["isa"]) == (
+        cell.id,
+        str(cell.proven.isa),
+    )
+    lock_of(cell).rebuilding(MATRIX.tables.rebuilds(cell.id, cell.proven.isa))
+
+
 @pytest.mark.parametrize("cell", ASSEMBLED, ids=lambda cell: cell.id)
 def test_an_image_shows_nothing_on_a_screen(cell: Cell) -> None:
     names = {artifact.name for artifact in lock_of(cell).artifacts()}
@@ -77,6 +90,7 @@ def test_an_image_shows_nothing_on_a_screen(cell: Cell) -> None:
 
 def test_the_schema_knows_every_file_and_is_closed() -> None:
     schema = json.loads((Path(files.__file__).parents[1] / "schemas/lock.schema.json").read_text())
-    assert set(schema["properties"]) == set(DOCUMENTS)
+    assert set(schema["properties"]) == {*DOCUMENTS, REBUILDS}
+    assert set(schema["required"]) == set(DOCUMENTS)
     objects = [schema, *schema["properties"].values(), schema["$defs"]["artifact"]]
     assert all(row["additionalProperties"] is False for row in objects)

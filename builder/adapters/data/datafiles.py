@@ -30,6 +30,7 @@ def load_matrix(path: Path) -> Matrix:
         [
             *found,
             *_other_name(document, "image"),
+            *_evidence(document),
             *table_faults(matrix.tables, sound.unsound),
             *cell_faults(matrix, cells, sound.unsound),
         ],
@@ -56,6 +57,7 @@ def load_edits(path: Path, image: ImageDefinition, matrix: Matrix) -> tuple[Edit
     _refuse(document, schemas.faults(document, "edits"))
     edits = decode.edits(cast("EditsDocument", document.value))
     packages = {name for cell in matrix.cells for name in cell.packages}
+    packages |= {row.distribution for row in matrix.tables.isa_floors if row.rebuild}
     cells = [cell.id for cell in matrix.cells]
     _refuse(document, edit_faults(edits, {*image.sources, *packages}, cells))
     return edits
@@ -79,6 +81,17 @@ def _other_name(document: Document, field: str) -> Iterator[Fault]:
     folder = document.path.absolute().parent.name
     if isinstance(document.value, Mapping) and document.value.get(field, folder) != folder:
         yield Fault((field,), f"is {document.value[field]!r}, and the folder is {folder!r}")
+
+
+def _evidence(document: Document) -> Iterator[Fault]:
+    """Yield a fault for each cell that is called proven by a file that is not there."""
+    rows = document.value.get("cells") if isinstance(document.value, Mapping) else None
+    for index, row in enumerate(rows if isinstance(rows, list) else ()):
+        proven = row.get("proven") if isinstance(row, Mapping) else None
+        file = proven.get("evidence") if isinstance(proven, Mapping) else None
+        if isinstance(file, str) and not (document.path.parent / file).is_file():
+            where = ("cells", index, "proven", "evidence")
+            yield Fault(where, f"names {file}, which does not exist")
 
 
 def _layers(document: Document) -> Iterator[Fault]:

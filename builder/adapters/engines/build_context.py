@@ -122,9 +122,11 @@ class BuildContexts:
                 self._store.link_into(deb, into / group)
 
     def _write_wheels(self, recipe: Recipe, lock: Lock, into: Path) -> None:
-        for layer in recipe.image.layers:
-            locked = lock.layer(layer.name).artifacts
-            for folder, artifacts in groups(layer.name, locked).items():
+        layers = [layer.name for layer in recipe.image.layers]
+        layers += [stage.wheels for stage in recipe.rebuilds.values()]
+        for name in layers:
+            locked = lock.layer(name).artifacts
+            for folder, artifacts in groups(name, locked).items():
                 (into / folder).mkdir(parents=True)  # a lock that is being made has no wheels yet
                 for artifact in artifacts:
                     self._store.link_into(artifact, into / folder)

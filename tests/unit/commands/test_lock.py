@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
+from packaging.version import Version
 
 from builder.adapters.progress import PlainProgress
 from builder.commands.lock import Tools, make, settle
@@ -12,9 +13,10 @@ from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.lockfile import ExpectedImage, Lock
 from builder.domain.locking import Definition, requirement_names
 from builder.domain.matrix import DebianBase
+from builder.domain.tables import Rebuild
 from builder.domain.wheel_tags import Candidate
 from builder.errors import DataError, NetworkError
-from tests.unit.lock_examples import CPU, IMAGE, MATRIX, TORCH_FILE, deb, digest
+from tests.unit.lock_examples import CPU, IMAGE, MATRIX, TORCH_FILE, TQDM_ANEW, deb, digest
 
 COMPILED = {
     "torch": "torch==2.13.0+cpu\n    # via -r torch.in\nsympy==1.14.0\n    # via torch\n",
@@ -30,7 +32,9 @@ FILES = {
     "numpy": [
         "numpy-1.26.4-cp311-cp311-win_amd64.whl",
         "numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "numpy-1.26.4.tar.gz",
     ],
+    "cython": ["cython-3.0-py3-none-any.whl"],
     "pip": ["pip-26.3-py3-none-any.whl"],
     "mmcv-full": ["mmcv-full-1.4.0.tar.gz"],
     "mmdet": ["mmdet-2.14.0-py3-none-any.whl"],
@@ -146,6 +150,37 @@ def test_a_lock_that_misses_its_matrix_is_never_returned() -> None:
         make(definition(), world.tools(), PlainProgress())
 
 
+NUMPY = Rebuild(
+    distribution="numpy",
+    version=Version("1.26.4"),
+    requirements=("cython<4", "sympy"),
+    environment={},
+    lacks="speed",
+)
+
+
+def test_what_compiles_a_wheel_anew_is_a_layer_of_its_own() -> None:
+    world = World()
+    world.compiled["rebuild-numpy"] = "cython==3.0\n    # via -r rebuild-numpy.in\nsympy==1.14.0\n"
+    asked = replace(
+        definition(), rebuilds=(NUMPY, replace(NUMPY, distribution="tqdm"))
+    )  # the lock holds no tqdm
+    lock = make(asked, world.tools(), PlainProgress())
+    assert world.asked[3] == (
+        "rebuild-numpy",
+        "cython<4\nsympy\n",
+        "torch==2.13.0+cpu\nnumpy==1.26.4\npip==26.3\nsympy==1.14.0\ntorch==2.13.0+cpu\n",
+    )
+    (one,) = lock.rebuilds
+    assert (one.sdist.filename, one.requirements) == ("numpy-1.26.4.tar.gz", NUMPY.requirements)
+    assert (one.layer.name, [file.filename for file in one.layer.artifacts]) == (
+        "rebuild-numpy",
+        ["cython-3.0-py3-none-any.whl"],  # sympy is in torch's layer, so in every stage
+    )
+    assert one.layer.requirements.endswith("    # via matrix.yaml\n")
+    assert replace(lock, rebuilds=()) == make(definition(), World().tools(), PlainProgress())
+
+
 def test_what_joins_unresolved_is_locked_in_the_runtime_layer() -> None:
     lists = {"unresolved.in": "mmdet==2.14.0\n"}
     lock = make(definition(**lists), World().tools(), PlainProgress())
@@ -234,4 +269,5 @@ def test_what_is_known_of_built_images_outlives_an_equal_lock_only() -> None:
     assert settle(lock, old) == old
     assert settle(replace(lock, sources=()), old).expected == ()
     assert settle(lock, None) == lock
+    assert settle(replace(lock, rebuilds=(TQDM_ANEW,)), old).expected == old.expected
     assert CPU.id == lock.cell

@@ -167,6 +167,54 @@ def test_what_the_matrix_says_of_wheels_is_held_against_the_audit(
     assert evidence.level is (Level.L1 if detail == "1 wheels" else None)
 
 
+@pytest.mark.parametrize(
+    ("package", "verdict", "detail"),
+    [
+        pytest.param("cv2", AuditVerdict.CLEAN, "1 clean", id="holds"),
+        pytest.param("cv2", AuditVerdict.POINTER, "1 pointer", id="by-table"),
+        pytest.param(
+            "cv2",
+            AuditVerdict.SUSPECT,
+            "1 suspect; opt/site-packages/cv2/cv2.so: suspect: "
+            "_init: movddup %xmm1,%xmm0 needs sse3",
+            id="still-above",
+        ),
+        pytest.param(
+            "cv2",
+            AuditVerdict.UNKNOWN,
+            "1 unknown; opt/site-packages/cv2/cv2.so: unknown",
+            id="nobody-knows",
+        ),
+        pytest.param("numpy", AuditVerdict.CLEAN, "no such file", id="not-there"),
+    ],
+)
+def test_what_was_compiled_anew_must_hold_to_the_level(
+    package: str, verdict: AuditVerdict, detail: str, tmp_path: Path
+) -> None:
+    finding = Finding(
+        verdict=AuditVerdict.SUSPECT,
+        signal=Signal.DIRECT,
+        function=Label(symbol="_init", unit="", address=16),
+        needs=("sse3",),
+        instruction="movddup %xmm1,%xmm0",
+        address=17,
+    )
+    audit = audited(wheel_v2=verdict)
+    ops, wheel = audit.files
+    levels = tuple(replace(judged, findings=(finding,)) for judged in wheel.levels)
+    audit = replace(
+        audit, files=(ops, replace(wheel, name="opt/site-packages/cv2/cv2.so", levels=levels))
+    )
+    engine = fakes.FakeEngine()
+    build(fakes.order(), fakes.tools(tmp_path, engine=engine))
+    floor = replace(FLOOR, file=f"{package}/cv2.so")
+    found = Inspection(size=7, audit=audit, replaced=(floor,))
+    evidence = verify(fakes.order(), replace(tools(engine), inspect=lambda _: found))
+    check = evidence.checks[3]
+    assert (check.name, check.detail) == ("cv2, compiled anew, holds to x86-64-v2", detail)
+    assert (evidence.level is Level.L1) is (detail in ("1 clean", "1 pointer"))
+
+
 def test_an_image_without_ops_fails(tmp_path: Path) -> None:
     engine = fakes.FakeEngine()
     build(fakes.order(), fakes.tools(tmp_path, engine=engine))

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from builder.domain.artifact import ArtifactKind
 from builder.domain.build_keys import image_key, op_key, tree_digest
 from builder.domain.edits import Edit
-from builder.domain.lockfile import Lock
-from builder.domain.recipe import Recipe
+from builder.domain.lockfile import Lock, PipLayer, RebuildInputs
+from builder.domain.recipe import RebuildStage, Recipe
 from tests.unit.commands import fakes
 
 TEXT = """\
@@ -64,6 +65,40 @@ def key(lock: Lock = LOCK, text: str = TEXT, trees: Mapping[str, str] = TREES) -
 )
 def test_what_the_key_follows(other: str, verdict: str) -> None:
     assert (other == key()) is (verdict == "same")
+
+
+def anew(name: str, *wheels: str) -> RebuildInputs:
+    """Return what compiles the sdist `name` with `wheels`."""
+    artifacts = tuple(fakes.artifact(wheel) for wheel in wheels)
+    layer = PipLayer(name=f"rebuild-{name}", requirements="", artifacts=artifacts)
+    return RebuildInputs(
+        sdist=fakes.artifact(name, ArtifactKind.SDIST), requirements=(), layer=layer
+    )
+
+
+def op_keys(*rebuilds: RebuildInputs) -> dict[str, str]:
+    """Return the keys of all ops of a lock that compiles `rebuilds` too."""
+    lock = replace(
+        LOCK,
+        pip=(*LOCK.pip, *(one.layer for one in rebuilds)),
+        sources=(*LOCK.sources, *(one.sdist for one in rebuilds)),
+        rebuilds=rebuilds,
+    )
+    stages = {
+        one.sdist.name: RebuildStage(wheels=one.layer.name, environment={}) for one in rebuilds
+    }
+    made = replace(fakes.order().recipe, rebuilds=stages)
+    return {
+        source.name: op_key(source, made, lock, dockerfile=TEXT, trees=TREES)
+        for source in lock.sources
+    }
+
+
+def test_what_compiles_one_wheel_decides_no_other() -> None:
+    before = op_keys(anew("numpy", "cython"), anew("cv2", "cmake"))
+    after = op_keys(anew("numpy", "cython"), anew("cv2", "newer"))
+    assert [name for name in before if before[name] != after[name]] == ["cv2"]
+    assert before["mmcv-full"] == key()
 
 
 EDIT = Edit(source="mmcv-full", file="a.py", find="x", replace="y", count=1, why="w", until="u")

@@ -120,12 +120,18 @@ def test_a_lower_level_can_be_built() -> None:
     ]
 
 
-def test_no_level_below_the_cells_own_is_built() -> None:
-    old = replace(host(), isa=IsaLevel.V1)
-    found = diagnose(MATRIX.cell("cpu"), old, ROOMY, MATRIX)
-    assert [(each.code, each.remedy) for each in found.findings] == [
-        ("cpu-level", "take another host: no cell runs here")
-    ]
+@pytest.mark.parametrize(
+    ("cell", "remedy"),
+    [
+        pytest.param("cpu", "build it for this CPU: ISA=x86-64", id="some-wheels-compiled-anew"),
+        pytest.param("cu124", "take another host: no cell runs here", id="kept-by-a-wheel"),
+        pytest.param("cu111", "take another host: no cell runs here", id="never-audited-below"),
+    ],
+)
+def test_a_cpu_below_the_cells_level(cell: str, remedy: str) -> None:
+    old = replace(host("8.6", "580.65.06"), isa=IsaLevel.V1)
+    found = diagnose(MATRIX.cell(cell), old, ROOMY, MATRIX)
+    assert [(each.code, each.remedy) for each in found.findings] == [("cpu-level", remedy)]
 
 
 def test_ptx_has_a_driver_of_its_own() -> None:

@@ -11,7 +11,7 @@ from builder.adapters.files import schema
 from builder.domain.artifact import ArtifactKind
 from builder.domain.lock_files import dump, read
 from builder.domain.lockfile import ExpectedImage, Lock, Unlocked
-from tests.unit.lock_examples import LOCK, digest
+from tests.unit.lock_examples import LOCK, TQDM_ANEW, digest
 
 SCHEMA = schema("lock")
 FULL = replace(
@@ -45,7 +45,10 @@ FULL = replace(
 )
 
 
-@pytest.mark.parametrize("lock", [LOCK, FULL], ids=["debian", "everything"])
+ANEW = replace(LOCK, rebuilds=(TQDM_ANEW,))
+
+
+@pytest.mark.parametrize("lock", [LOCK, ANEW, FULL], ids=["debian", "rebuilds", "everything"])
 def test_a_lock_reads_back_equal(lock: Lock) -> None:
     texts = dump(lock)
     reading = read(texts, SCHEMA)
@@ -67,9 +70,9 @@ def test_one_input_is_one_block_of_sorted_lines() -> None:
 Document = dict[str, Any]
 
 
-def broken(file: str, change: Callable[[Document], object]) -> Mapping[str, str]:
-    """Return the texts of LOCK with one document changed."""
-    texts = dict(dump(LOCK))
+def broken(file: str, change: Callable[[Document], object], lock: Lock = LOCK) -> Mapping[str, str]:
+    """Return the texts of a lock with one document changed."""
+    texts = dict(dump(lock))
     document = json.loads(texts[file])
     change(document)
     return texts | {file: json.dumps(document)}
@@ -106,6 +109,11 @@ def deb_of(document: Document) -> Document:
                 )
             ],
             id="an-unknown-field",
+        ),
+        pytest.param(
+            broken("rebuilds.json", lambda at: at["rebuilds"][0].pop("sdist"), ANEW),
+            ["rebuilds.json: rebuilds[0]: 'sdist' is a required property"],
+            id="half-a-rebuild",
         ),
         pytest.param(
             broken("lock.json", lambda at: at.update(schema=2)),
@@ -165,6 +173,9 @@ def test_all_faults_come_at_once_and_the_rest_is_still_read() -> None:
         ),
         pytest.param(broken("lock.json", lambda at: at.update(unlocked=[5])), id="unlocked-number"),
         pytest.param(broken("image.json", lambda at: at.update(expected={})), id="expected-map"),
+        pytest.param(
+            broken("rebuilds.json", lambda at: at.update(rebuilds={}), ANEW), id="rebuilds-map"
+        ),
     ],
 )
 def test_nonsense_is_a_fault_and_never_an_exception(texts: Mapping[str, str]) -> None:

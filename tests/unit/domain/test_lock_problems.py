@@ -9,7 +9,7 @@ from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition
 from builder.domain.lock_files import Reading, dump, read
 from builder.domain.lock_problems import cell_digest, check, problems
-from builder.domain.lockfile import Lock
+from builder.domain.lockfile import Lock, RebuildInputs
 from builder.domain.matrix import Cell
 from builder.errors import DataError
 from tests.unit.lock_examples import (
@@ -18,6 +18,7 @@ from tests.unit.lock_examples import (
     IMAGE,
     LOCK,
     MATRIX,
+    TQDM_ANEW,
     deb,
     digest,
     layer,
@@ -36,12 +37,17 @@ def with_runtime(*artifacts: Artifact, requirements: str | None = None) -> Lock:
     return replace(LOCK, pip=(LOCK.pip[0], made, LOCK.pip[2]))
 
 
+def anew(*rebuilds: RebuildInputs) -> Lock:
+    return replace(LOCK, rebuilds=rebuilds)
+
+
 TQDM = LOCK.pip[1].artifacts[0]
 FOREIGN = wheel("numpy", "1.26.4", "numpy-1.26.4-cp312-cp312-macosx_11_0_arm64.whl", "7")
 
 
 def test_a_sound_lock_has_no_problem() -> None:
     assert problems(LOCK, cell=CPU, digest=DEFINITION.digest) == ()
+    assert problems(anew(TQDM_ANEW), cell=CPU, digest=DEFINITION.digest) == ()
     assert check(Reading(LOCK, ()), cell=CPU, digest=DEFINITION.digest) is LOCK
 
 
@@ -131,6 +137,23 @@ def test_a_sound_lock_has_no_problem() -> None:
                                , *LOCK.pip[1:])),
             "pip.json: torch: 2.12, but the matrix says 2.13.0+cpu",
             id="other-torch",
+        ),
+        pytest.param(
+            anew(replace(TQDM_ANEW, layer=layer("rebuild-tqdm", FOREIGN))),
+            "rebuilds.json: rebuilds[0].artifacts[0].filename: "
+            "numpy-1.26.4-cp312-cp312-macosx_11_0_arm64.whl is another platform's wheel "
+            "(cpu is Python 3.11 on bookworm, x86-64)",
+            id="foreign-wheel-of-a-rebuild",
+        ),
+        pytest.param(
+            anew(replace(TQDM_ANEW, layer=replace(TQDM_ANEW.layer, requirements=""))),
+            "pip/rebuild-tqdm.txt: cython is in pip.json, but not here",
+            id="no-line-of-a-rebuild",
+        ),
+        pytest.param(
+            anew(TQDM_ANEW, TQDM_ANEW),
+            "rebuilds.json: tqdm is locked 2 times",
+            id="rebuild-twice",
         ),
         pytest.param(
             replace(LOCK, sources=()),

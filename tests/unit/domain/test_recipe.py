@@ -8,7 +8,18 @@ from builder.adapters.data.datafiles import load_image, load_matrix
 from builder.commands.render import plain
 from builder.domain.artifact import ArtifactKind
 from builder.domain.gpu import ComputeCapability
-from builder.domain.recipe import LAYER_LIMIT, Compiler, Recipe, groups, recipe, sources_of
+from builder.domain.isa import IsaLevel
+from builder.domain.lockfile import PipLayer, RebuildInputs
+from builder.domain.locking import rebuild_layer
+from builder.domain.recipe import (
+    LAYER_LIMIT,
+    Compiler,
+    RebuildStage,
+    Recipe,
+    groups,
+    recipe,
+    sources_of,
+)
 from tests.unit.commands import fakes
 
 IMAGE = load_image(fakes.ROOT / "images" / "bevformer" / "image.yaml")
@@ -85,6 +96,47 @@ def test_what_the_ops_are_compiled_with() -> None:
         "TORCH_CUDA_ARCH_LIST": "8.6",
         "NVCC_APPEND_FLAGS": "-Xcompiler -march=x",
     }
+
+
+REBUILDS = MATRIX.tables.rebuilds("cpu", IsaLevel.V1)
+LOCK = replace(
+    fakes.LOCK,
+    rebuilds=tuple(
+        RebuildInputs(
+            sdist=replace(
+                fakes.artifact(one.distribution, ArtifactKind.SDIST), version=str(one.version)
+            ),
+            requirements=one.requirements,
+            layer=PipLayer(
+                name=rebuild_layer(one.distribution),
+                requirements="",
+                artifacts=(fakes.artifact(f"for-{one.distribution}"),),
+            ),
+        )
+        for one in REBUILDS
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("isa", "ops"),
+    [
+        pytest.param(IsaLevel.V1, ["mmcv-full", "opencv-python-headless", "numpy"], id="below"),
+        pytest.param(IsaLevel.V2, ["mmcv-full"], id="at-the-floor"),
+    ],
+)
+def test_a_level_below_a_wheel_compiles_it_anew(isa: IsaLevel, ops: list[str]) -> None:
+    chosen = plain(MATRIX, "cpu", isa)
+    found = recipe(IMAGE, chosen, COMPILER, LOCK.rebuilding(chosen.rebuilds))
+    assert list(found.ops) == ops
+    assert found.rebuilds == {
+        one.distribution: RebuildStage(
+            wheels=f"rebuild-{one.distribution}", environment=one.environment
+        )
+        for one in REBUILDS
+        if one.distribution in ops
+    }
+    assert found.layers == decide("cpu").layers
 
 
 def test_the_sources_that_the_cell_names_and_all_trees_are_compiled() -> None:

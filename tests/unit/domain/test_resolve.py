@@ -16,6 +16,9 @@ from builder.errors import CellarError, HostError, UsageError
 MATRIX = load_matrix(Path(__file__).parents[3] / "images" / "bevformer" / "matrix.yaml")
 
 
+LACKS = {one.distribution: one.lacks for one in MATRIX.tables.rebuilds("cpu")}
+
+
 def capabilities(text: str) -> tuple[ComputeCapability, ...]:
     return tuple(ComputeCapability.parse(part) for part in text.split())
 
@@ -126,6 +129,21 @@ def host(gpus: str = "", driver: str = "", isa: IsaLevel = IsaLevel.V4) -> Host:
             id="isa",
         ),
         pytest.param(
+            request("cpu", isa="x86-64"),
+            host(isa=IsaLevel.V1),
+            "cpu-x86-64",
+            "",
+            "asked for",
+            (
+                (
+                    "opencv-python-headless 4.11.0.86 is compiled from its sdist for x86-64,"
+                    f" without {LACKS['opencv-python-headless']}"
+                ),
+                f"numpy 1.26.4 is compiled from its sdist for x86-64, without {LACKS['numpy']}",
+            ),
+            id="isa-below-two-wheels-that-are-compiled-anew",
+        ),
+        pytest.param(
             request(gpu="8.6"),
             host(),
             "cu130-sm86",
@@ -174,6 +192,25 @@ def test_a_cell_is_selected(  # noqa: PLR0913, PLR0917 - the columns of the tabl
         why,
         warnings,
     )
+
+
+FLOORS = MATRIX.tables.floors("cpu")
+
+
+def test_one_wheel_that_cannot_be_compiled_anew_keeps_a_cell_from_a_level() -> None:
+    rows = (FLOORS[0], replace(FLOORS[1], rebuild=None))
+    matrix = replace(MATRIX, tables=replace(MATRIX.tables, isa_floors=rows))
+    with pytest.raises(UsageError) as caught:
+        select(matrix, request("cpu", isa="x86-64"), host())
+    assert (str(caught.value), caught.value.hint) == (
+        f"cell cpu is built for x86-64-v2 or later, not for x86-64: {rows[1]}",
+        "ISA=x86-64-v2 is the lowest for it",
+    )
+
+
+@pytest.mark.parametrize("isa", ["x86-64-v2", "x86-64-v3"])
+def test_at_the_level_of_its_wheels_a_cell_takes_them_as_they_are(isa: str) -> None:
+    assert select(MATRIX, request("cpu", isa=isa), host()).rebuilds == ()
 
 
 KNOWN = "known are " + ", ".join(str(row.capability) for row in MATRIX.tables.gpu_architectures)
@@ -294,12 +331,12 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
             id="no-such-gpu",
         ),
         pytest.param(
-            request("cpu", isa="x86-64"),
+            request("cu124", isa="x86-64"),
             host(),
             UsageError,
-            "cell cpu is built for x86-64-v2 or later, not for x86-64: opencv-python-headless"
-            " 4.11.0.86 needs sse3 as soon as it is loaded"
-            " (cv2/cv2.abi3.so, 0x873060: movddup %xmm1,%xmm0)",
+            "cell cu124 is built for x86-64-v2 or later, not for x86-64: opencv-python-headless"
+            " 5.0.0.93 needs sse3 as soon as it is loaded"
+            " (cv2/cv2.abi3.so, 0x854000: movddup %xmm5,%xmm0)",
             "ISA=x86-64-v2 is the lowest for it",
             id="level-below-a-wheel",
         ),
@@ -317,7 +354,7 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
             host(isa=IsaLevel.V1),
             HostError,
             "cpu: the image is built for x86-64-v2 and this CPU has x86-64; no cell runs here",
-            "CELL=cpu builds it for another host",
+            "CELL=cpu ISA=x86-64 builds it for this CPU",
             id="old-cpu",
         ),
         pytest.param(
@@ -325,7 +362,7 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
             host("8.6", "580.65.06", isa=IsaLevel.V1),
             HostError,
             "cu130: the image is built for x86-64-v2 and this CPU has x86-64; no cell runs here",
-            "CELL=cpu builds it for another host",
+            "CELL=cpu ISA=x86-64 builds it for this CPU",
             id="old-cpu-with-gpu",
         ),
         pytest.param(

@@ -85,6 +85,7 @@ def test_the_real_edits_are_sound_and_name_the_commit() -> None:
     assert f'version="0+{image.sources["bevformer"].commit[:12]}"' in made.replace
     assert {edit.source for edit in edits} == {
         "bevformer", "detectron2", "mmcv-full", "mmdet", "mmdet3d", "mmsegmentation",
+        "opencv-python-headless",
     }  # fmt: skip
 
 
@@ -243,7 +244,7 @@ def test_an_image_without_edits_has_none(folder: Path) -> None:
             [
                 (
                     "small/edits.yaml:3: edits[0].source is 'xyz', no source of the image;"
-                    " known are detectron2, mmcv-full, mmdet3d, upstream"
+                    " known are detectron2, mmcv-full, mmdet3d, numpy, upstream"
                 )
             ],
             id="source",
