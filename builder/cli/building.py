@@ -85,7 +85,7 @@ def reachable(matrix: Matrix, *, target: str) -> tuple[list[Order], dict[str, st
     for cell in matrix.cells:
         try:
             made = order(plain(matrix, cell.id), target=target)
-            check_inputs(made.lock, storage.store())
+            check_inputs(made, storage.store())
         except CellarError as error:
             absent[cell.id] = str(error).removeprefix(f"{cell.id}: ")
         else:

@@ -67,6 +67,7 @@ def execute(args: argparse.Namespace) -> int:
     else:
         wish = Wish(
             lock=lock,
+            isa=selection.own_isa,
             plan_only=args.plan,
             keep_going=args.keep_going,
             ignore_space=args.ignore_space,

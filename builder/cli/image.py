@@ -41,7 +41,7 @@ def execute(args: argparse.Namespace) -> int:
     evidence = _proved_before(order, tools) if lacking.empty else None
     if evidence is None:
         say(f"{order.tag}: cell {chosen.cell.id} ({chosen.why})")
-        fetch(Wish(lock=order.lock), storage.fetch_tools())
+        fetch(Wish(lock=order.lock, isa=chosen.own_isa), storage.fetch_tools())
         host_install.carry_out(lacking, say)
         say(f"{order.tag}: building with {tools.engine.version()}")
         build_verb.built(order, tools)

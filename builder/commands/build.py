@@ -115,7 +115,7 @@ def build(order: Order, tools: Tools) -> Built:
     Other inputs without one, or that the store lacks, are a NetworkError before anything starts;
     a failing step is an EngineError with its last lines and the command that runs it again.
     """
-    check_inputs(order.lock, tools.store)
+    check_inputs(order, tools.store)
     recipe, lock = order.recipe, order.lock
     dockerfile = tools.contexts.write_text(tools.dockerfile(recipe), tools.work / "Dockerfile")
     key, keys = key_of(order, tools), op_keys(order, tools)  # before an edit under way can differ
@@ -148,10 +148,10 @@ def build(order: Order, tools: Tools) -> Built:
     )
 
 
-def check_inputs(lock: Lock, store: Store) -> None:
+def check_inputs(order: Order, store: Store) -> None:
     """Raise a NetworkError that names the inputs which have no hash, or which the store lacks."""
-    _refuse_unlocked(lock)
-    _refuse_missing(lock, store)
+    _refuse_unlocked(order.lock)
+    _refuse_missing(order, store)
 
 
 def kept_wheels(order: Order, tools: Tools) -> Mapping[str, Path]:
@@ -168,14 +168,13 @@ def _refuse_unlocked(lock: Lock) -> None:
         raise NetworkError(message, hint=hint)
 
 
-def _refuse_missing(lock: Lock, store: Store) -> None:
-    missing = [artifact for artifact in lock.artifacts() if not store.has(artifact.sha256)]
+def _refuse_missing(order: Order, store: Store) -> None:
+    missing = [artifact for artifact in order.lock.artifacts() if not store.has(artifact.sha256)]
     if missing:
         names = _some([artifact.filename for artifact in missing])
-        message = f"{lock.cell}: the store lacks {names}"
-        raise NetworkError(
-            message, hint=f"`cellar fetch --cell {lock.cell}` brings what is missing"
-        )
+        message = f"{order.lock.cell}: the store lacks {names}"
+        select = order.recipe.selection.words
+        raise NetworkError(message, hint=f"`cellar fetch {select}` brings what is missing")
 
 
 def _some(names: Sequence[str]) -> str:

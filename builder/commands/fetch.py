@@ -51,10 +51,12 @@ class Wish:
     """What is to be fetched, and how.
 
     `plan_only` stops before the first byte of an input; `keep_going` takes what can be had
-    although not all can; `ignore_space` goes on where the disk seems too small.
+    although not all can; `ignore_space` goes on where the disk seems too small. `isa` is the level
+    that has some of the lock's wheels compiled anew, empty where it is the cell's own.
     """
 
     lock: Lock
+    isa: str = ""
     plan_only: bool = False
     keep_going: bool = False
     ignore_space: bool = False
@@ -78,7 +80,7 @@ def fetch(wish: Wish, tools: Tools) -> Fetched:
     """
     lock, store = wish.lock, tools.store
     if not _missing(lock, store):
-        _refuse(lock, {})
+        _refuse(wish, {})
         return _report(lock, tools, plan(lock.artifacts(), store), ())
     with store.lease(artifact.sha256 for artifact in lock.artifacts()):
         failures = _manifests(lock, tools)
@@ -89,12 +91,12 @@ def fetch(wish: Wish, tools: Tools) -> Fetched:
         failures |= unreachable
         _announce(todo, wish, tools)
         if not wish.keep_going:
-            _refuse(lock, failures)
+            _refuse(wish, failures)
         if wish.plan_only:
             return _report(lock, tools, todo, ())
         if jobs:
             failures |= tools.network().downloader.download(jobs, tools.progress)
-        _refuse(lock, failures)
+        _refuse(wish, failures)
         return _report(lock, tools, todo, todo.missing)
 
 
@@ -196,11 +198,12 @@ def _announce(todo: FetchPlan, wish: Wish, tools: Tools) -> None:
         raise StorageError("; ".join(short), hint=hint)
 
 
-def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
+def _refuse(wish: Wish, failures: Mapping[str, CellarError]) -> None:
     """Raise one error that names every input which cannot be had, and every remedy.
 
     A source tree that nobody brings is none of them: the image comes without it.
     """
+    lock = wish.lock
     known = {artifact.sha256: artifact for artifact in lock.artifacts()}
     needed, failures = lock.gaps, _unbearable(failures, known)
     if not failures and not needed:
@@ -213,7 +216,7 @@ def _refuse(lock: Lock, failures: Mapping[str, CellarError]) -> None:
     count, where = len(failures) + len(needed), lock.folder
     message = "\n".join([f"{count} inputs of {where} cannot be had:", *lines])
     failed = [known[sha256] for sha256 in failures if sha256 in known]
-    hint = "\n       ".join(_remedies(lock, failed, failures))
+    hint = "\n       ".join(_remedies(wish, failed, failures))
     if any(isinstance(error, IntegrityError) for error in failures.values()):
         raise IntegrityError(message, hint=hint)
     raise NetworkError(message, hint=hint)
@@ -232,10 +235,12 @@ def _unbearable(
 
 
 def _remedies(
-    lock: Lock, failed: Sequence[Artifact], failures: Mapping[str, CellarError]
+    wish: Wish, failed: Sequence[Artifact], failures: Mapping[str, CellarError]
 ) -> Iterator[str]:
+    lock = wish.lock
     if failures:
-        select = f"--image {lock.image} --cell {lock.cell}"
+        isa = f" --isa {wish.isa}" if wish.isa else ""
+        select = f"--image {lock.image} --cell {lock.cell}{isa}"
         yield (
             "bring these files in a folder (any name, any depth) and run "
             f"`cellar fetch {select} --from FOLDER`"

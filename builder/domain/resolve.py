@@ -58,6 +58,17 @@ class Selection:
         return "-".join(parts)
 
     @property
+    def words(self) -> str:
+        """Return the options that choose this cell and level again."""
+        isa = f" --isa {self.own_isa}" if self.own_isa else ""
+        return f"--cell {self.cell.id}{isa}"
+
+    @property
+    def own_isa(self) -> str:
+        """Return the level where it is not the cell's; else nothing."""
+        return str(self.isa) if self.isa is not self.cell.isa else ""
+
+    @property
     def narrower(self) -> str:
         """Return the GPUs where they are fewer than the cell's, as `8.6;9.0`; else nothing."""
         return self.arch_list if self.gpu_archs != self.cell.gpu_archs else ""

@@ -8,6 +8,7 @@ import pytest
 
 from builder.commands.build import Order, build, key_of
 from builder.domain.artifact import ArtifactKind
+from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock, Unlocked
 from builder.errors import EngineError, NetworkError
 from tests.unit.commands import fakes
@@ -39,15 +40,26 @@ def test_a_cold_build_compiles_again_and_keeps_nothing(tmp_path: Path) -> None:
     assert built.image.tag == f"{TAG}-again"
 
 
-def test_missing_inputs_are_named_before_anything_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("isa", "words"),
+    [
+        pytest.param(IsaLevel.V2, "--cell cpu", id="the-cells-level"),
+        pytest.param(IsaLevel.V3, "--cell cpu --isa x86-64-v3", id="another-level"),
+    ],
+)
+def test_missing_inputs_are_named_before_anything_starts(
+    isa: IsaLevel, words: str, tmp_path: Path
+) -> None:
     engine = fakes.FakeEngine()
     names = ["essential", "in-build", "in-runtime", "in-torch", "mmcv-full"]
     tools = fakes.tools(tmp_path, engine=engine, store=fakes.FakeStore(lacks=names))
+    order = fakes.order()
+    chosen = replace(order.recipe.selection, isa=isa)
     with pytest.raises(NetworkError) as raised:
-        build(fakes.order(), tools)
+        build(replace(order, recipe=replace(order.recipe, selection=chosen)), tools)
     expected = "cpu: the store lacks essential-1.whl, in-torch-1.whl, in-runtime-1.whl and 2 more"
     assert str(raised.value) == expected
-    assert raised.value.hint == "`cellar fetch --cell cpu` brings what is missing"
+    assert raised.value.hint == f"`cellar fetch {words}` brings what is missing"
     assert engine.builds == []
 
 

@@ -213,6 +213,23 @@ def test_a_lock_that_lacks_a_hash_is_refused_although_all_else_is_there(
         fetch(Wish(lock=lock_of(A, unlocked=(wheel,))), world.tools())
 
 
+@pytest.mark.parametrize(
+    ("isa", "words"),
+    [
+        pytest.param("", "--cell cu111 --from FOLDER`", id="the-cells-level"),
+        pytest.param("x86-64", "--cell cu111 --isa x86-64 --from FOLDER`", id="a-lower-level"),
+    ],
+)
+def test_the_remedy_is_about_the_same_level(
+    isa: str, words: str, store: Store, scratch: Path
+) -> None:
+    world = World(store, scratch)
+    world.problems = {A.sha256: Found(problem="out of reach")}
+    with pytest.raises(NetworkError) as caught:
+        fetch(Wish(lock=lock_of(A), isa=isa), world.tools())
+    assert words in str(caught.value.hint)
+
+
 def test_keep_going_takes_what_can_be_had_and_still_fails(store: Store, scratch: Path) -> None:
     world = World(store, scratch, b"bytes of b")
     world.problems = {A.sha256: Found(problem="out of reach")}
