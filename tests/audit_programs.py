@@ -26,6 +26,7 @@ class FakeFunction:
     hands: dict[str, tuple[int, ...]] = field(default_factory=dict)
     start: Start | None = None
     exported: bool = False
+    queries: bool = False  # asks another file what the CPU has
     table: bool = False
     known: bool = True
     unit: str = ""
@@ -124,6 +125,7 @@ def program(functions: Sequence[FakeFunction], *, stripped: bool = False) -> Pro
         exported=frozenset(at for at, f in enumerate(functions) if f.exported),
         starts=_starts(functions),
         stripped=stripped,
+        querying=frozenset(at for at, f in enumerate(functions) if f.queries),
     )
 
 

@@ -14,7 +14,7 @@ from builder.adapters.audit.audit_documents import file_document, read_file_docu
 from builder.domain.audit.report import FileAudit
 
 # Raised whenever rules or format change, so that no judgement outlives the code that made it.
-REVISION = 4
+REVISION = 5
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
 

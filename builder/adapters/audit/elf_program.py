@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from builder.adapters.audit import elf_tables
 from builder.adapters.audit.code_map import CodeMap
-from builder.adapters.audit.disassembler import Survey
+from builder.adapters.audit.disassembler import CALL, LOAD, SLOT, Survey
 from builder.adapters.audit.elf import ElfFile
 from builder.domain.audit import features
 from builder.domain.audit.guards import QUERY_SYMBOLS
@@ -18,6 +18,7 @@ _MANY_EXPORTS = 4096  # an extension module exports few symbols: more are not se
 def build_program(elf: ElfFile, code: CodeMap, found: Survey) -> Program:
     """Gather what holds of every function, and what starts without a caller in this file."""
     islands = (found.bits & features.above(IsaLevel.V1)) != 0
+    queries = _queries(elf, code)
     return Program(
         bits=found.bits.tolist(),
         known=code.functions.known.tolist(),
@@ -26,7 +27,8 @@ def build_program(elf: ElfFile, code: CodeMap, found: Survey) -> Program:
         exported=_exported(code, islands),
         starts=_starts(elf, code),
         stripped=code.symbols.stripped,
-        queries=_queries(elf, code),
+        queries=frozenset(queries),
+        querying=_querying(code, found, set(queries.values())),
     )
 
 
@@ -67,11 +69,24 @@ def _starts(elf: ElfFile, code: CodeMap) -> dict[int, Start]:
     }
 
 
-def _queries(elf: ElfFile, code: CodeMap) -> frozenset[str]:
+def _queries(elf: ElfFile, code: CodeMap) -> dict[str, int]:
+    """Return the imported symbols that tell CPU features, with their rows."""
     rows = code.dynamic.rows
-    imported = rows["name"][(rows["section"] == 0) & (rows["name"] > 0)]
-    names = (elf.text_at(code.dynamic.names_at + int(name)) for name in imported)
-    return QUERY_SYMBOLS.intersection(names)
+    imported = np.flatnonzero((rows["section"] == 0) & (rows["name"] > 0)).tolist()
+    named = ((elf.text_at(code.dynamic.names_at + int(rows["name"][at])), at) for at in imported)
+    return {name: at for name, at in named if name in QUERY_SYMBOLS}
+
+
+def _querying(code: CodeMap, found: Survey, symbols: set[int]) -> frozenset[int]:
+    """Return who reads or calls imported symbols: through the GOT, or through a PLT entry."""
+    table = code.relocations
+    slots = set(table.slots[np.isin(table.symbols, list(symbols))].tolist()) if symbols else set()
+    entries = [entry for entry, slot in code.stubs.items() if slot in slots]
+    called = (found.kinds == CALL) & np.isin(found.targets, np.array(entries, dtype=np.uint64))
+    through = (found.kinds == LOAD) | (found.kinds == SLOT)
+    used = through & np.isin(found.targets, np.array(sorted(slots), dtype=np.uint64))
+    users = found.sources[called | used]
+    return frozenset(users[~code.plt[users]].tolist())
 
 
 def _load_time(elf: ElfFile, code: CodeMap) -> list[int]:

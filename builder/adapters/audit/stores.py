@@ -18,6 +18,7 @@ from iced_x86 import (
 from builder.adapters.audit.elf import ElfFile
 
 _WRITES = (OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE)
+_COPIES = (Code.MOV_R64_RM64, Code.MOV_RM64_R64)
 _CALLS = (FlowControl.CALL, FlowControl.INDIRECT_CALL)
 
 
@@ -75,10 +76,17 @@ class StoreReader:
         if instruction.flow_control in _CALLS:
             pointers.clear()
             return
+        copied = None
+        if instruction.code in _COPIES and instruction.op1_kind == OpKind.REGISTER:
+            copied = pointers.get(instruction.op1_register)
         for used in self._factory.info(instruction).used_registers():
             if used.access in _WRITES:
                 pointers.pop(RegisterExt.full_register(used.register), None)
-        if instruction.op0_kind != OpKind.REGISTER or not instruction.is_ip_rel_memory_operand:
+        if instruction.op0_kind != OpKind.REGISTER:
+            return
+        if copied is not None:
+            pointers[instruction.op0_register] = copied
+        if not instruction.is_ip_rel_memory_operand:
             return
         target = instruction.ip_rel_memory_address
         if instruction.code == Code.LEA_R64_M:

@@ -22,7 +22,7 @@ class Guards:
     """Functions by how they learn about the CPU."""
 
     asking: frozenset[int]  # hold CPUID or XGETBV
-    reading: frozenset[int]  # use data that an asking function writes
+    reading: frozenset[int]  # use data that an asking function writes, or ask another file
     calling: frozenset[int]  # call one of those
 
     @classmethod
@@ -32,7 +32,7 @@ class Guards:
             place for place, bits in enumerate(program.bits)
             if bits & features.ASKS_CPU and program.known[place]
         }  # fmt: skip
-        reading: set[int] = set()
+        reading = set(program.querying)
         for address in _told(asking, reader):
             users = reader.users(address)
             if len(users) < _MANY_USERS:

@@ -56,6 +56,7 @@ class Program:
     starts: Mapping[int, Start] = field(default_factory=dict)
     stripped: bool = False
     queries: frozenset[str] = frozenset()  # imported functions and data that tell CPU features
+    querying: frozenset[int] = frozenset()  # the functions that call or read them
 
 
 class FunctionReader(Protocol):

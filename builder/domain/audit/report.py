@@ -54,7 +54,8 @@ class FileAudit:
 class Waiver:
     """One reviewed decision about a file, by its build-id: what is waived, why, on what evidence.
 
-    An empty `function` waives every finding of that verdict in the file.
+    `function` is a symbol, or an address as in 0x1f0 where several functions have one symbol. An
+    empty one waives every finding of that verdict in the file.
     """
 
     build_id: str
@@ -65,8 +66,8 @@ class Waiver:
 
     def covers(self, finding: Finding) -> bool:
         """Say whether this waiver is about `finding`."""
-        name = finding.function.symbol or hex(finding.function.address)
-        return finding.verdict is self.verdict and self.function in ("", name)
+        names = ("", finding.function.symbol, hex(finding.function.address))
+        return finding.verdict is self.verdict and self.function in names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

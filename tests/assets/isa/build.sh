@@ -25,6 +25,10 @@ library module module.c
 library ifunc ifunc.c
 library variable variable.c
 library variable-wrong variable.c -DWRONG
+library handed handed.c
+library handed-wrong handed.c -DWRONG
+library queried queried.c
+library queried-wrong queried.c -DWRONG
 library table table.c
 library named named.c
 library named-asks named.c -DASKS

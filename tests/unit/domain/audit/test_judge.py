@@ -64,6 +64,14 @@ CASES = {
         [ASKER, F("entry", exported=True, calls=("asker", "kernel")), KERNEL],
         [("guarded", "guard-call", 1)],
     ),
+    "caller-asks-another-file": (
+        [F("entry", exported=True, queries=True, calls=("kernel",)), KERNEL],
+        [("guarded", "guard-variable", 1)],
+    ),
+    "caller-calls-who-asks-another-file": (
+        [F("has", queries=True), F("entry", exported=True, calls=("has", "kernel")), KERNEL],
+        [("guarded", "guard-call", 1)],
+    ),
     "caller-reached-through-guard-only": (
         [F("gate", ASKS, exported=True, calls=("entry",)), F("entry", calls=("kernel",)), KERNEL],
         [("guarded", "guard-callers", 1)],

@@ -15,7 +15,7 @@ LEVEL = IsaLevel.V2
 
 
 def finding(symbol: str, verdict: AuditVerdict, signal: Signal) -> Finding:
-    label = Label(symbol=symbol, unit="", address=64)
+    label = Label(symbol=symbol, unit="", address={"two": 80}.get(symbol, 64))
     return Finding(
         verdict=verdict, signal=signal, function=label, needs=("avx",), instruction="", address=64
     )
@@ -104,6 +104,7 @@ WAIVERS = {
         [5],
         2,
     ),
+    "by-address": ([replace(WAIVER, function="0x50")], V.SUSPECT, [1, 1, 5], 1),
     "another-function": ([replace(WAIVER, function="three")], V.SUSPECT, [2, 1, 5], 0),
     "another-file": ([replace(WAIVER, build_id="cd" * 10)], V.SUSPECT, [2, 1, 5], 0),
     "another-verdict": ([replace(WAIVER, verdict=V.POINTER)], V.SUSPECT, [2, 1, 5], 0),
