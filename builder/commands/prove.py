@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from builder.domain.audit.report import FileAudit
 from builder.domain.cpu_model import CpuChoice
 from builder.domain.isa import highest_level
-from builder.domain.proof import Outcome, Proof, Suspect, Workload, unproven
+from builder.domain.proof import (
+    Outcome,
+    Proof,
+    Suspect,
+    Workload,
+    hold_against_known,
+    unproven,
+)
 from builder.errors import VerificationError
 
 
@@ -43,7 +50,7 @@ def prove(
         level=cpu.level,
         emulator=emulator,
         features=features,
-        outcomes=tuple(outcomes),
+        outcomes=tuple(hold_against_known(outcome, cpu.level or shown) for outcome in outcomes),
         suspects=tuple(entered),
         unproven=unproven(subject.files, cpu.level or shown),
     )

@@ -13,7 +13,9 @@ def lines(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
         yield f"digest    {proof.digest}"
     yield f"CPU       {level}{proof.model}, {proof.emulator or 'natively'}"
     passed = sum(outcome.ending is Ending.PASSED for outcome in proof.outcomes)
-    yield f"workloads {passed} of {len(proof.outcomes)} passed"
+    known = sum(outcome.ending is Ending.KNOWN for outcome in proof.outcomes)
+    crashed = f", {known} ended in SIGILL as is known" if known else ""
+    yield f"workloads {passed} of {len(proof.outcomes)} passed{crashed}"
     yield ""
     for outcome in proof.outcomes:
         yield from _outcome(outcome, demangle)
@@ -31,7 +33,7 @@ def lines(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
 def _suspects(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
     if not proof.suspects:
         return
-    entered = [suspect for suspect in proof.suspects if suspect.entered_by]
+    entered = proof.harmless
     yield ""
     yield (
         f"suspects: {len(entered)} of {len(proof.suspects)} were entered, and did not reach what"
@@ -47,6 +49,8 @@ def _outcome(outcome: Outcome, demangle: Callable[[str], str]) -> Iterator[str]:
     yield f"{outcome.ending.value:<8} {outcome.seconds:7.1f} s  {outcome.workload.name}{covers}"
     for site in outcome.sites:
         yield from _site(site, demangle)
+    if outcome.ending is Ending.KNOWN and outcome.workload.known:
+        yield f"            known: {outcome.workload.known.reason}"
     if outcome.ending in (Ending.FAILED, Ending.TIMEOUT):
         for line in outcome.tail.splitlines()[-5:]:
             yield f"            {line}"

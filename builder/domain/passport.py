@@ -40,6 +40,7 @@ class Run:
     date: str
     entered: int = 0  # suspects that a workload entered, and that did no harm
     unentered: int = 0  # suspects of which no run tells anything
+    known: tuple[str, ...] = ()  # what is known to end in SIGILL on such a CPU, a sentence each
 
     @property
     def holds(self) -> bool:
@@ -121,6 +122,7 @@ def _unproven(passport: Passport) -> Sequence[str]:
             found.append(f"{passport.audited.licence} files may not be audited: licence")
     if not any(run.holds and run.level <= isa for run in passport.runs):
         found.append(f"no run on a CPU of {isa} passed")
+    found += dict.fromkeys(sentence for run in passport.runs for sentence in run.known)
     unentered = [run.unentered for run in passport.runs if run.unentered]
     if unentered:
         found.append(f"{min(unentered)} suspect functions were entered by no workload")

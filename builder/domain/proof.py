@@ -1,12 +1,21 @@
 """What running an image on an emulated CPU showed, and what it did not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from builder.domain.audit.report import FileAudit
 from builder.domain.audit.verdicts import AuditVerdict
 from builder.domain.isa import IsaLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFault:
+    """A crash that is known: on CPUs below a level a workload ends in SIGILL in one function."""
+
+    below: IsaLevel
+    function: str  # mangled
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +25,7 @@ class Workload:
     name: str
     argv: tuple[str, ...]
     covers: str = ""
+    known: KnownFault | None = None
 
 
 class Ending(Enum):
@@ -23,6 +33,7 @@ class Ending(Enum):
 
     PASSED = "passed"
     SIGILL = "SIGILL"
+    KNOWN = "known"  # a SIGILL, where the image's workloads say that one is
     FAILED = "failed"
     TIMEOUT = "timeout"
 
@@ -88,8 +99,29 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Say whether every workload passed, and there was one."""
-        return bool(self.outcomes) and all(o.ending is Ending.PASSED for o in self.outcomes)
+        """Say whether every workload passed, but for known crashes, and there was one."""
+        endings = {outcome.ending for outcome in self.outcomes}
+        return Ending.PASSED in endings and endings <= {Ending.PASSED, Ending.KNOWN}
+
+    @property
+    def harmless(self) -> tuple[Suspect, ...]:
+        """Return the suspects that a workload entered, and in which the CPU refused nothing."""
+        refused = {site.function for outcome in self.outcomes for site in outcome.sites}
+        return tuple(s for s in self.suspects if s.entered_by and s.function not in refused - {""})
+
+
+def hold_against_known(outcome: Outcome, level: IsaLevel) -> Outcome:
+    """Tell a known crash from a new one; who is said to crash and passes has failed."""
+    known = outcome.workload.known
+    if known is None or level >= known.below:
+        return outcome
+    if outcome.ending is Ending.PASSED:
+        told = f"it passed, and is said to end in SIGILL in {known.function} below {known.below}"
+        return replace(outcome, ending=Ending.FAILED, tail=told)
+    where = {site.function for site in outcome.sites}
+    if outcome.ending is Ending.SIGILL and where == {known.function}:
+        return replace(outcome, ending=Ending.KNOWN)
+    return outcome
 
 
 def unproven(files: Sequence[FileAudit], level: IsaLevel) -> tuple[Unproven, ...]:

@@ -59,29 +59,36 @@ def _run(record: Record) -> Iterator[Run]:
         return
     outcomes = cast("list[dict[str, object]]", record["outcomes"])
     suspects = cast("list[dict[str, object]]", record.get("suspects", []))
-    entered = sum(bool(one["entered_by"]) for one in suspects)
-    names = {
-        passed: tuple(
-            _named(cast("dict[str, object]", one["workload"]))
-            for one in outcomes
-            if (one["ending"] == "passed") is passed
-        )
-        for passed in (True, False)
-    }
+    refused = {
+        site["function"]
+        for one in outcomes
+        for site in cast("list[dict[str, object]]", one.get("sites", []))
+    } - {""}
+    entered = [one for one in suspects if one["entered_by"]]
+    harmless = sum(one.get("function") not in refused for one in entered)
+    names: dict[str, list[str]] = {}
+    for one in outcomes:
+        ending = str(one["ending"])
+        kind = ending if ending in ("passed", "known") else "failed"
+        workload = cast("dict[str, object]", one["workload"])
+        names.setdefault(kind, []).append(_named(workload, known=kind == "known"))
     yield Run(
         level=IsaLevel(str(record["level"])),
         how="qemu" if record.get("emulator") else "native",
         cpu=str(record["model"]),
-        passed=names[True],
-        failed=names[False],
+        passed=tuple(names.get("passed", ())),
+        failed=tuple(names.get("failed", ())),
+        known=tuple(names.get("known", ())),
         date=str(record.get("date") or ""),
-        entered=entered,
-        unentered=len(suspects) - entered,
+        entered=harmless,
+        unentered=len(suspects) - len(entered),
     )
 
 
-def _named(workload: Mapping[str, object]) -> str:
-    """Return a workload's name, with what it covers: a pass tells no more than that."""
+def _named(workload: Mapping[str, object], *, known: bool) -> str:
+    """Return a workload's name, with what it covers (a pass tells no more), or how it crashes."""
+    if known:
+        return str(cast("dict[str, object]", workload["known"])["reason"])
     covers = workload.get("covers")
     return f"{workload['name']}: {covers}" if covers else str(workload["name"])
 

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import cattrs
+
 from builder.adapters.data import closed_files
-from builder.domain.proof import Workload
+from builder.domain.proof import KnownFault, Workload
 from builder.errors import DataError
 
 
@@ -25,7 +27,12 @@ def load(path: Path) -> tuple[Workload, ...]:
         message = "\n".join(f"{path}: {fault}" for fault in faults)
         raise DataError(message, hint="correct the lines above and run it again")
     return tuple(
-        Workload(name=row["name"], argv=_argv(row, path.parent), covers=row["covers"])
+        Workload(
+            name=row["name"],
+            argv=_argv(row, path.parent),
+            covers=row["covers"],
+            known=cattrs.structure(row["known"], KnownFault) if "known" in row else None,
+        )
         for row in rows
     )
 

@@ -199,11 +199,14 @@ def embeddings() -> None:
 
 
 def quantised() -> None:
-    """Eight-bit numbers, by the engine for x86 where this CPU has what it needs."""
+    """Eight-bit numbers, by the engine for x86 where this CPU has what it needs, else qnnpack.
+
+    Which one torch chooses by itself has a workload of its own.
+    """
     if not hasattr(torch, "quantize_per_tensor"):
         return  # a torch that has left it out
-    if "fbgemm" in torch.backends.quantized.supported_engines:
-        torch.backends.quantized.engine = "fbgemm"
+    engines = torch.backends.quantized.supported_engines
+    torch.backends.quantized.engine = "fbgemm" if "fbgemm" in engines else "qnnpack"
     x = torch.randn(6, 16)
     small = torch.quantize_per_tensor(x, 0.05, 64, torch.quint8)
     close(small.dequantize(), x.clamp(-3.2, 9.55), 0.03)

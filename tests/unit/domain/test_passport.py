@@ -122,6 +122,11 @@ OPEN = replace(CLEAN, open={"pointer": 3, "suspect": 2}, licence=4)
             id="device-code-misses-declared-gpus",
         ),
         pytest.param(
+            replace(WHOLE, runs=(replace(RUN, known=("f needs AVX2",)),) * 2),
+            ["f needs AVX2"],
+            id="known-to-crash",
+        ),
+        pytest.param(
             replace(WHOLE, runs=(replace(RUN, level=IsaLevel.V3),)),
             ["no run on a CPU of x86-64-v2 passed"],
             id="run-on-a-later-cpu",

@@ -16,11 +16,13 @@ from builder.domain.isa import IsaLevel
 from builder.domain.proof import (
     Ending,
     FaultSite,
+    KnownFault,
     Outcome,
     Proof,
     Suspect,
     Unproven,
     Workload,
+    hold_against_known,
     imports,
     suspects,
     unproven,
@@ -44,14 +46,50 @@ def proof(*outcomes: Outcome) -> Proof:
         ((PASSED, replace(PASSED, ending=Ending.SIGILL)), False),
         ((replace(PASSED, ending=Ending.FAILED),), False),
         ((replace(PASSED, ending=Ending.TIMEOUT),), False),
+        ((PASSED, replace(PASSED, ending=Ending.KNOWN)), True),
+        ((replace(PASSED, ending=Ending.KNOWN),), False),
         ((), False),
     ],
-    ids=["passed", "sigill", "failed", "timeout", "nothing-run"],
+    ids=["passed", "sigill", "failed", "timeout", "known", "only-known", "nothing-run"],
 )
 def test_a_proof_holds_when_something_ran_and_all_passed(
     outcomes: tuple[Outcome, ...], *, holds: bool
 ) -> None:
     assert proof(*outcomes).holds is holds
+
+
+KNOWN = KnownFault(below=IsaLevel.V3, function="f", reason="f needs AVX2")
+CRASHING = replace(PASSED, workload=replace(PASSED.workload, known=KNOWN), ending=Ending.SIGILL)
+
+
+def crashed(*functions: str) -> Outcome:
+    sites = tuple(FaultSite(library="a.so", address=1, function=name) for name in functions)
+    return replace(CRASHING, sites=sites)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level", "ending"),
+    [
+        (crashed("f"), IsaLevel.V2, Ending.KNOWN),
+        (crashed("f", "f"), IsaLevel.V1, Ending.KNOWN),
+        (crashed("g"), IsaLevel.V2, Ending.SIGILL),
+        (crashed("f", "g"), IsaLevel.V2, Ending.SIGILL),
+        (crashed(""), IsaLevel.V2, Ending.SIGILL),
+        (crashed("f"), IsaLevel.V3, Ending.SIGILL),
+        (replace(CRASHING, ending=Ending.PASSED), IsaLevel.V2, Ending.FAILED),
+        (replace(CRASHING, ending=Ending.PASSED), IsaLevel.V3, Ending.PASSED),
+        (replace(CRASHING, ending=Ending.TIMEOUT), IsaLevel.V2, Ending.TIMEOUT),
+        (replace(crashed("f"), workload=PASSED.workload), IsaLevel.V2, Ending.SIGILL),
+    ],
+    ids=[
+        "known", "twice", "elsewhere", "also-elsewhere", "nobody-knows-where", "at-the-level",
+        "no-longer", "passes-above", "timeout", "nothing-known",
+    ],
+)  # fmt: skip
+def test_a_known_crash_is_told_from_a_new_one(
+    outcome: Outcome, level: IsaLevel, ending: Ending
+) -> None:
+    assert hold_against_known(outcome, level).ending is ending
 
 
 def judged(*rows: tuple[AuditVerdict, Signal, int], silent: int = 0) -> LevelJudgement:
@@ -120,18 +158,27 @@ def test_the_suspects_of_an_audit_are_listed_once() -> None:
 def test_a_proof_keeps_to_its_schema_and_tells_who_was_entered() -> None:
     site = FaultSite(library="a.so", address=1, function="f", instruction="vxorps", python=("x",))
     crash = replace(PASSED, ending=Ending.SIGILL, sites=(site,))
-    entered = Suspect(file="a.so", function="f", address=16, entered_by="a")
+    known = replace(crashed("g"), ending=Ending.KNOWN)
+    entered = Suspect(file="a.so", function="e", address=16, entered_by="a")
     found = replace(
-        proof(PASSED, crash),
+        proof(PASSED, crash, known),
         digest="d",
-        suspects=(entered, Suspect(file="a.so", function="", address=32)),
+        suspects=(
+            entered,
+            replace(entered, function="f"),
+            replace(entered, function="g"),
+            Suspect(file="a.so", function="", address=32),
+        ),
         unproven=(Unproven(file="a.so", functions={"suspect": 2}, silent=1),),
     )
     document = json.loads(json.dumps(proof_document(found), default=lambda one: one.value))
     assert list(validator("proof").iter_errors(document)) == []
     text = "\n".join(prove_text.lines(found, str))
-    assert "suspects: 1 of 2 were entered" in text
-    assert "  entered by a: f in a.so" in text
+    assert "workloads 1 of 3 passed, 1 ended in SIGILL as is known" in text
+    assert "known: f needs AVX2" in text
+    assert "suspects: 1 of 4 were entered" in text
+    assert "  entered by a: e in a.so" in text
+    assert "  entered by a: f" not in text
 
 
 def test_the_imports_of_all_compiled_packages_are_workloads() -> None:

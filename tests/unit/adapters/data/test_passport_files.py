@@ -22,8 +22,17 @@ PROOF = {
         {"workload": {"name": "import torch"}, "ending": "passed"},
         {"workload": {"name": "numpy", "covers": "sorting"}, "ending": "passed"},
         {"workload": {"name": "synthetic", "covers": ""}, "ending": "timeout"},
+        {
+            "workload": {"name": "crash", "covers": "x", "known": {"reason": "f needs AVX2"}},
+            "ending": "known",
+            "sites": [{"function": "f"}],
+        },
     ],
-    "suspects": [{"entered_by": "import torch"}, {"entered_by": ""}],
+    "suspects": [
+        {"function": "e", "entered_by": "import torch"},
+        {"function": "f", "entered_by": "crash"},
+        {"function": "g", "entered_by": ""},
+    ],
 }
 EVIDENCE = {
     "digest": "d",
@@ -57,6 +66,7 @@ def test_records_are_found_by_their_digest(tmp_path: Path) -> None:
             cpu="Nehalem",
             passed=("import torch", "numpy: sorting"),
             failed=("synthetic",),
+            known=("f needs AVX2",),
             date="2026-11-22",
             entered=1,
             unentered=1,

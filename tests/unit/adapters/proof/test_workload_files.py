@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from builder.adapters.proof import workload_files
-from builder.domain.proof import Workload
+from builder.domain.isa import IsaLevel
+from builder.domain.proof import KnownFault, Workload
 from builder.errors import DataError
 
 ROOT = Path(__file__).parents[4]
@@ -14,6 +15,10 @@ GOOD = """\
 workloads:
 - {name: sum, covers: adding, command: python3 -c "print(1 + 1)"}
 - {name: torch, covers: operators, script: more/torch.py}
+- name: crash
+  covers: a layer
+  command: crash
+  known: {below: x86-64-v3, function: f, reason: f needs AVX2 and does not ask}
 """
 
 
@@ -29,6 +34,14 @@ def test_commands_are_split_and_scripts_are_handed_over(tmp_path: Path) -> None:
     assert workload_files.load(written(tmp_path, GOOD)) == (
         Workload(name="sum", argv=("python3", "-c", "print(1 + 1)"), covers="adding"),
         Workload(name="torch", argv=("python3", "-c", "import torch\n"), covers="operators"),
+        Workload(
+            name="crash",
+            argv=("crash",),
+            covers="a layer",
+            known=KnownFault(
+                below=IsaLevel.V3, function="f", reason="f needs AVX2 and does not ask"
+            ),
+        ),
     )
 
 
@@ -42,10 +55,24 @@ def test_commands_are_split_and_scripts_are_handed_over(tmp_path: Path) -> None:
         ("more/torch.py", "/etc/x.py", "{path}:3: workloads[1].script must be a Python file"),
         ("more/torch.py", "more/none.py", "{folder}/more/none.py: no such file or directory"),
         ('1)"', "1)", "the command of sum has no closing quotation"),
+        ("below: x86-64-v3", "below: v3", "{path}:7: workloads[2].known.below must be one of"),
+        ("function: f, ", "", "{path}:7: workloads[2].known.function is missing"),
         (GOOD, "workloads: []", "{path}:1: workloads must be a list of at least 1, not an empty"),
         (GOOD, "[", "{path}:1:"),
     ],
-    ids=["missing", "twice", "neither", "both", "outside", "absent", "quote", "none", "no-yaml"],
+    ids=[
+        "missing",
+        "twice",
+        "neither",
+        "both",
+        "outside",
+        "absent",
+        "quote",
+        "level",
+        "function",
+        "none",
+        "no-yaml",
+    ],
 )
 def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = written(tmp_path, GOOD.replace(old, new))
