@@ -35,9 +35,11 @@ def _suspects(proof: Proof, demangle: Callable[[str], str]) -> Iterator[str]:
         return
     entered = proof.harmless
     yield ""
+    refused = sum(bool(suspect.entered_by) for suspect in proof.suspects) - len(entered)
+    crashed = f"; in {refused} of them it refused an instruction, above" if refused else ""
     yield (
         f"suspects: {len(entered)} of {len(proof.suspects)} were entered, and did not reach what"
-        " this CPU lacks; of the others no workload tells anything"
+        f" this CPU lacks{crashed}; of the others no workload tells anything"
     )
     for suspect in entered:
         name = demangle(suspect.function) if suspect.function else hex(suspect.address)

@@ -177,6 +177,7 @@ def test_a_proof_keeps_to_its_schema_and_tells_who_was_entered() -> None:
     assert "workloads 1 of 3 passed, 1 ended in SIGILL as is known" in text
     assert "known: f needs AVX2" in text
     assert "suspects: 1 of 4 were entered" in text
+    assert "lacks; in 2 of them it refused an instruction, above; of the others" in text
     assert "  entered by a: e in a.so" in text
     assert "  entered by a: f" not in text
 
