@@ -60,7 +60,7 @@ audit: setup ## say which CPUs and GPUs the image's binaries need; fail where it
 	@$(CELLAR) audit $(TAG) --isa $(LEVEL) --waivers images/$(IMAGE)/waivers.yaml $(BASELINE)
 
 prove: setup ## run the image's workloads on an emulated CPU of its level (needs qemu-user-static)
-	@$(CELLAR) prove $(TAG) --cpu $(LEVEL) --limit 900 --record .cellar/evidence/$(IMAGE) $(WORKLOADS)
+	@$(CELLAR) prove $(TAG) --cpu $(LEVEL) --limit 1800 --record .cellar/evidence/$(IMAGE) $(WORKLOADS)
 
 passport: setup ## say what the image needs and what was proven of it; RECORD=1 keeps it as evidence
 	@$(CELLAR) passport $(TAG) $(if $(RECORD),--record)
