@@ -85,7 +85,7 @@ def test_the_real_edits_are_sound_and_name_the_commit() -> None:
     assert f'version="0+{image.sources["bevformer"].commit[:12]}"' in made.replace
     assert {edit.source for edit in edits} == {
         "bevformer", "detectron2", "mmcv-full", "mmdet", "mmdet3d", "mmsegmentation",
-        "opencv-python-headless",
+        "numpy", "opencv-python-headless",
     }  # fmt: skip
 
 
