@@ -30,6 +30,7 @@ class Renderer:
         names = ("image", "cell", "assembled", "layers", "ops", "contexts", "environment")
         context: dict[str, object] = {name: getattr(recipe, name) for name in names}
         context["toolkit_in_wheels"] = recipe.toolkit_in_wheels
+        context["evaluator_needs_tools"] = recipe.evaluator_needs_tools
         context["compiler_environment"] = recipe.compiler_environment
         context["rebuilds"] = recipe.rebuilds
         context["labels"] = recipe.labels

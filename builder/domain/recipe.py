@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from packaging.version import Version
+
 from builder.domain.artifact import Artifact, ArtifactKind
 from builder.domain.definition import ImageDefinition
 from builder.domain.edits import Edit
@@ -11,6 +13,7 @@ from builder.domain.matrix import Cell, DebianBase
 from builder.domain.resolve import Selection
 
 TORCH = "torch"
+_OWN_BDIST_WHEEL = Version("70.1")  # the first setuptools that makes wheels by itself
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # A pull cannot resume inside a layer, so none should grow past 1 GiB compressed. Wheels are
@@ -71,6 +74,15 @@ class Recipe:
         """Say whether the CUDA toolkit comes as wheels, which lack a few links."""
         toolkit = self.cell.toolkit
         return toolkit is not None and toolkit.channel == "package-index"
+
+    @property
+    def evaluator_needs_tools(self) -> bool:
+        """Say whether the evaluator is built with the wheels of the toolchain beside torch's.
+
+        A setuptools that the cell pins below 70.1 makes wheels with `wheel` alone.
+        """
+        pinned = self.cell.pins.get("setuptools")
+        return pinned is not None and pinned < _OWN_BDIST_WHEEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,6 +220,11 @@ ARG SOURCE_DATE_EPOCH
 RUN --network=none \
     --mount=type=bind,from=steps,target=/mnt/steps \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
+    --mount=type=bind,from=wheelhouse,source=build,target=/mnt/wheels \
+    /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+RUN --network=none \
+    --mount=type=bind,from=steps,target=/mnt/steps \
+    --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=evaluator,target=/mnt/sources \
     /mnt/steps/build-wheels /opt/cellar /mnt/pip /mnt/sources /wheels
 

@@ -76,6 +76,11 @@ def test_the_toolkits_place(cell: str, home: str) -> None:
     assert environment["PATH"].startswith(f"/opt/cellar/bin:{home}/bin:")
 
 
+def test_which_cells_pin_a_setuptools_that_needs_wheel() -> None:
+    needing = [cell.id for cell in MATRIX.cells if decide(cell.id).evaluator_needs_tools]
+    assert needing == ["cu111", "cu112-standin"]
+
+
 def test_a_cell_without_cuda_has_no_word_of_it() -> None:
     found = decide("cpu")
     names = {*found.environment, *found.compiler_environment}
