@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from builder.commands.build import Order
@@ -58,7 +59,10 @@ def verify(order: Order, tools: Tools) -> Evidence:
     if tools.recorded and tools.recorded.digest != image.digest:
         message = f"the results are of {tools.recorded.digest}, and {order.tag} is {image.digest}"
         raise UsageError(message, hint="test the image that is verified")
-    inspection = tools.inspect(image)
+    with ThreadPoolExecutor(1) as pool:  # it reads one file after another, and the tests wait too
+        inspecting = pool.submit(tools.inspect, image)
+        tested = tools.recorded.checks if tools.recorded else tools.tests()
+        inspection = inspecting.result()
     selection = order.recipe.selection
     lowest = inspection.audit.lowest
     checks = (_lock_is_complete(order.lock), *_audit_checks(inspection, selection.isa))
@@ -72,7 +76,7 @@ def verify(order: Order, tools: Tools) -> Evidence:
         runs_from=str(lowest) if lowest else "unknown",
         engine=tools.recorded.engine if tools.recorded else tools.engine.version(),
         device=tools.recorded.device if tools.recorded else "cpu",
-        checks=(*checks, *(tools.recorded.checks if tools.recorded else tools.tests())),
+        checks=(*checks, *tested),
     )
 
 
