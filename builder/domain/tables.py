@@ -111,7 +111,7 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsaFloor:
-    """A wheel that fails below `level` as soon as it is loaded, and the instruction that shows it.
+    """A wheel that fails below `level`, as it is loaded or used, and an instruction that shows it.
 
     `function` is a symbol, or the address of a function of a stripped file. Without a `rebuild`
     the wheel keeps its cells from the levels below.
@@ -137,7 +137,7 @@ class IsaFloor:
     def __str__(self) -> str:
         """Return one clause: library, function and instruction."""
         return (
-            f"{self.distribution} {self.version} needs {self.needs} as soon as it is loaded "
+            f"{self.distribution} {self.version} needs {self.needs} "
             f"({self.file}, {self.function}: {self.instruction})"
         )
 

@@ -123,7 +123,7 @@ def test_a_lower_level_can_be_built() -> None:
 @pytest.mark.parametrize(
     ("cell", "remedy"),
     [
-        pytest.param("cpu", "build it for this CPU: ISA=x86-64", id="some-wheels-compiled-anew"),
+        pytest.param("cpu", "take another host: no cell runs here", id="kept-by-torch"),
         pytest.param("cu124", "take another host: no cell runs here", id="kept-by-a-wheel"),
         pytest.param("cu111", "take another host: no cell runs here", id="never-audited-below"),
     ],
@@ -132,6 +132,15 @@ def test_a_cpu_below_the_cells_level(cell: str, remedy: str) -> None:
     old = replace(host("8.6", "580.65.06"), isa=IsaLevel.V1)
     found = diagnose(MATRIX.cell(cell), old, ROOMY, MATRIX)
     assert [(each.code, each.remedy) for each in found.findings] == [("cpu-level", remedy)]
+
+
+def test_a_cpu_that_only_compiling_anew_serves() -> None:
+    floors = tuple(row for row in MATRIX.tables.isa_floors if row.distribution != "torch")
+    matrix = replace(MATRIX, tables=replace(MATRIX.tables, isa_floors=floors))
+    found = diagnose(matrix.cell("cpu"), replace(host(), isa=IsaLevel.V1), ROOMY, matrix)
+    assert [(each.code, each.remedy) for each in found.findings] == [
+        ("cpu-level", "build it for this CPU: ISA=x86-64")
+    ]
 
 
 def test_ptx_has_a_driver_of_its_own() -> None:
