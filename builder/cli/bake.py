@@ -27,9 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Lay out the contexts of every cell whose inputs are here, and print the file's name."""
     matrix, say = selection.matrix(args), wiring.progress().say
-    names = [matrix.cell(name).id for name in args.cell or ()] or [cell.id for cell in matrix.cells]
-    orders, absent = building.reachable(matrix, target=args.target)
-    wanted = [order for order in orders if order.recipe.cell.id in names]
+    wanted, absent = building.reachable(matrix, target=args.target, names=args.cell or ())
     for cell, why in absent.items():
         say(f"{cell}: left out: {why}")
     if not wanted:

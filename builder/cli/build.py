@@ -13,7 +13,7 @@ from builder.adapters.data import evidence_files
 from builder.cli import building, selection, wiring
 from builder.commands.build import Built, Order, Tools, build
 from builder.commands.build_matrix import build_matrix
-from builder.errors import EngineError
+from builder.errors import EngineError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     selection.add_cell_options(parser)
     add_engine_option(parser)
     parser.add_argument("--target", choices=("runtime", "devel"), default="runtime")
-    parser.add_argument("--all", action="store_true", help="build every cell whose inputs are here")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="build every cell whose inputs are here, as the matrix has it; no stand-in",
+    )
     parser.add_argument("--jobs", type=_count, default=0, help="compilers at once, over all cells")
 
 
@@ -52,6 +56,10 @@ def execute(args: argparse.Namespace) -> int:
 
 def _execute_all(args: argparse.Namespace) -> int:
     """Build every cell that can be; 7 where one failed. What cannot be built is named."""
+    chosen = [f"--{name}" for name in ("cell", "cuda", "gpu", "isa") if getattr(args, name)]
+    if chosen:
+        message = f"--all builds every cell as the matrix has it, so it takes no {chosen[0]}"
+        raise UsageError(message, hint="leave one of the two out")
     say, engine = wiring.progress().say, building.engine(args.engine)
     say(f"building with {engine.version()}")
     here, absent = building.reachable(selection.matrix(args), target=args.target)

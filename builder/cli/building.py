@@ -1,5 +1,6 @@
 """What rendering, building and running images are made of."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -79,10 +80,16 @@ def order(selection: Selection, *, target: str, cold: bool = False) -> Order:
     return Order(recipe=recipe_with(selection, lock), lock=lock, target=target, cold=cold)
 
 
-def reachable(matrix: Matrix, *, target: str) -> tuple[list[Order], dict[str, str]]:
-    """Return the cells whose inputs are all here as orders, and why the others are not."""
+def reachable(
+    matrix: Matrix, *, target: str, names: Collection[str] = ()
+) -> tuple[list[Order], dict[str, str]]:
+    """Return the cells whose inputs are all here as orders, and why the others are not.
+
+    The cells are those of these names, or all that a host is offered; an unknown one is a
+    UsageError.
+    """
     here, absent = [], {}
-    for cell in matrix.cells:
+    for cell in [matrix.cell(name) for name in names] or matrix.offered:
         try:
             made = order(plain(matrix, cell.id), target=target)
             check_inputs(made, storage.store())
