@@ -89,9 +89,11 @@ def execute(args: argparse.Namespace) -> int:
     return VerificationError.exit_code if fails else 0
 
 
-def audited(target: str, level: IsaLevel) -> ImageAudit:
-    """Audit one target at `level` with the defaults of `cellar audit`."""
-    defaults = argparse.Namespace(target=[target], jobs=processors(), no_cache=False, waivers=None)
+def audited(target: str, level: IsaLevel, waivers: Path | None = None) -> ImageAudit:
+    """Audit one target at `level` with the defaults of `cellar audit`, and the `waivers` given."""
+    defaults = argparse.Namespace(
+        target=[target], jobs=processors(), no_cache=False, waivers=waivers
+    )
     return _audit(defaults, level)
 
 

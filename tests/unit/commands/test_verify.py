@@ -11,7 +11,7 @@ from builder.commands.verify import Inspection, Tools, verify
 from builder.domain.artifact import ArtifactKind
 from builder.domain.audit.judge import LevelJudgement
 from builder.domain.audit.program import Label
-from builder.domain.audit.report import FileAudit, ImageAudit
+from builder.domain.audit.report import FileAudit, ImageAudit, Waived, Waiver
 from builder.domain.audit.verdicts import AuditVerdict, Finding, Signal
 from builder.domain.evidence import Check, Level, Outcome, Recorded
 from builder.domain.isa import IsaLevel
@@ -115,6 +115,18 @@ def test_the_audit_keeps_the_lowest_level(
     build(fakes.order(), fakes.tools(tmp_path, engine=engine))
     evidence = verify(fakes.order(), tools(engine, audited(**verdicts)))
     assert (evidence.level, evidence.runs_from) == (level, runs_from)
+
+
+def test_what_was_waived_after_review_is_told(tmp_path: Path) -> None:
+    engine = fakes.FakeEngine()
+    build(fakes.order(), fakes.tools(tmp_path, engine=engine))
+    waiver = Waiver(
+        build_id="b1", verdict=AuditVerdict.INIT_FAIL, function="f", reason="r", evidence="e"
+    )
+    waived = (Waived(file="lib/cv2.so", waiver=waiver, functions=3),)
+    evidence = verify(fakes.order(), tools(engine, replace(audited(), waived=waived)))
+    told = [check.detail for check in evidence.checks if check.name.startswith("nothing fails")]
+    assert told == ["2 clean; 3 functions waived after review"]
 
 
 FLOOR = IsaFloor(
