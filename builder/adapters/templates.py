@@ -32,6 +32,7 @@ class Renderer:
         context["toolkit_in_wheels"] = recipe.toolkit_in_wheels
         context["evaluator_needs_tools"] = recipe.evaluator_needs_tools
         context["compiler_environment"] = recipe.compiler_environment
+        context["devel_environment"] = recipe.devel_environment
         context["rebuilds"] = recipe.rebuilds
         context["labels"] = recipe.labels
         context["passport"] = recipe.passport

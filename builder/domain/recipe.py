@@ -50,6 +50,7 @@ class Recipe:
     environment: Mapping[str, str]  # of the image
     compiler_environment: Mapping[str, str]  # of the stage that compiles the ops
     labels: Mapping[str, str]
+    devel_environment: Mapping[str, str] = field(default_factory=dict)  # of the devel image alone
     rebuilds: Mapping[str, RebuildStage] = field(default_factory=dict)  # by the name of the op
     passport: str = ""  # what the image needs of its host, as JSON in one line
     edits: tuple[Edit, ...] = ()  # of all sources, for all cells
@@ -111,6 +112,7 @@ def recipe(
         contexts=_contexts(cell),
         environment=_environment(image, cell),
         compiler_environment=_compiler_environment(selection, compiler),
+        devel_environment=_devel_environment(cell, compiler, lock),
         labels=_labels(image, selection),
         rebuilds=_rebuilds(selection, lock),
         edits=edits,
@@ -227,6 +229,26 @@ def _compiler_environment(selection: Selection, compiler: Compiler) -> Mapping[s
         "MMCV_WITH_OPS": "1",
         **(gpu if selection.cell.cuda else {}),
     }
+
+
+def _devel_environment(cell: Cell, compiler: Compiler, lock: Lock | None) -> Mapping[str, str]:
+    """Name the cell's compiler where `gcc` is another one, or none; a vendor's base has its own."""
+    if lock is None or not isinstance(cell.base, DebianBase):
+        return {}
+    versions = [deb.version for debs in lock.debs.values() for deb in debs if deb.name == "gcc"]
+    if [_major(version) for version in versions] == [compiler.gcc]:
+        return {}
+    nvcc = {"NVCC_PREPEND_FLAGS": f"-ccbin gcc-{compiler.gcc}"}
+    return {
+        "CC": f"gcc-{compiler.gcc}",
+        "CXX": f"g++-{compiler.gcc}",
+        **(nvcc if cell.cuda else {}),
+    }
+
+
+def _major(version: str) -> int:
+    """Return the first number of a Debian version, after its epoch."""
+    return int(version.rpartition(":")[2].partition(".")[0])
 
 
 def _labels(image: ImageDefinition, selection: Selection) -> Mapping[str, str]:

@@ -293,5 +293,8 @@ RUN --network=none \
     --mount=type=bind,from=wheelhouse,source=pip,target=/mnt/pip \
     --mount=type=bind,from=evaluator-wheel,target=/mnt/wheels \
     /mnt/steps/install-wheels /opt/cellar /mnt/pip /mnt/wheels
+ENV CC="gcc-9" \
+    CXX="g++-9" \
+    NVCC_PREPEND_FLAGS="-ccbin gcc-9"
 USER 1000:1000
 CMD ["bash"]

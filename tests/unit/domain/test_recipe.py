@@ -103,6 +103,31 @@ def test_what_the_ops_are_compiled_with() -> None:
     }
 
 
+NAMED = {"CC": "gcc-13", "CXX": "g++-13"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "version", "expected"),
+    [
+        pytest.param("cpu", "4:13.2.0-7", {}, id="gcc-is-the-cells"),
+        pytest.param("cpu", "4:14.2.0-1", NAMED, id="gcc-is-another"),
+        pytest.param("cpu", None, NAMED, id="no-gcc"),
+        pytest.param(
+            "cu124", None, {**NAMED, "NVCC_PREPEND_FLAGS": "-ccbin gcc-13"}, id="nvcc-is-told-too"
+        ),
+        pytest.param("cu118", None, {}, id="a-vendors-base-has-its-own"),
+    ],
+)
+def test_the_compiler_that_the_devel_image_names(
+    cell: str, version: str | None, expected: dict[str, str]
+) -> None:
+    gcc = replace(fakes.artifact("gcc", ArtifactKind.DEB), version=version or "")
+    debs = {"base": (gcc,) if version else (), "toolchain": (fakes.artifact("gcc-13"),)}
+    lock = replace(fakes.LOCK, debs=debs)
+    found = recipe(IMAGE, plain(MATRIX, cell), COMPILER, lock)
+    assert found.devel_environment == expected
+
+
 REBUILDS = MATRIX.tables.rebuilds("cpu", IsaLevel.V1)
 LOCK = replace(
     fakes.LOCK,
