@@ -328,8 +328,8 @@ SERVES = "`cellar matrix` shows which cell serves which GPU"
             host(),
             UsageError,
             "cell cu124 is built for x86-64-v2 or later, not for x86-64: opencv-python-headless"
-            " 5.0.0.93 needs sse3"
-            " (cv2/cv2.abi3.so, 0x854000: movddup %xmm5,%xmm0)",
+            " 4.14.0.94 needs sse3"
+            " (cv2/cv2.abi3.so, 0x871920: movddup %xmm1,%xmm0)",
             "ISA=x86-64-v2 is the lowest for it",
             id="level-below-a-wheel",
         ),
