@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tarfile
+import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
@@ -82,6 +84,29 @@ def test_threads_read_the_same_bytes(archives: Path, pristine: Path, tmp_path: P
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda name: read(source, name), names))
     assert found == [(pristine / name).read_bytes() for name in names]
+
+
+def test_one_thread_at_a_time_asks_an_index(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ratarmountcore.mountsource.formats.tar import SQLiteIndexedTar
+
+    source = TarSource([_tar(tmp_path / "v1.0-mini.tar", pristine, ["can_bus"])], tmp_path)
+    inside, lookup = threading.Lock(), SQLiteIndexedTar.lookup
+
+    def alone(tar: SQLiteIndexedTar, path: str) -> object:
+        assert inside.acquire(blocking=False), "another thread is asking this index"
+        time.sleep(0.01)  # the others run now
+        try:
+            return lookup(tar, path)
+        finally:
+            inside.release()
+
+    monkeypatch.setattr(SQLiteIndexedTar, "lookup", alone)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(source.exists, ["can_bus/scene-0103_pose.json"] * 12))
 
 
 def test_an_index_is_made_once_and_anew_for_a_changed_archive(
