@@ -243,7 +243,6 @@ def test_gates(run: Run, pristine: Path, tmp_path: Path, gates: List[str], code:
 USAGE = [
     ([], "say what to evaluate"),
     (["--synthetic", "--data", "x"], "say what to evaluate"),
-    (["--synthetic", "--model", "upstream"], "this image does not hold the authors' code"),
     (["--synthetic", "--model", "upstream", "--gpus", "2"], "--model upstream goes frame by frame"),
     (
         ["--synthetic", "--model", "upstream", "--batch", "2"],

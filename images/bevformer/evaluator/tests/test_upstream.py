@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -144,6 +145,7 @@ def test_a_part_of_them_is_not_enough(monkeypatch: pytest.MonkeyPatch, tmp_path:
     for name in ("mmcv", "mmdet", "mmseg", "mmdet3d", "projects"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UsageError, match=r"bevformer is not installed"):
         code.require()  # the plugin's configuration is not there
