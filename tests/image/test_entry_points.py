@@ -11,6 +11,19 @@ from .conftest import Record, Run
 
 pytestmark = pytest.mark.level("L1")
 
+_EXTENSION = """
+#include <torch/extension.h>
+{kernel}
+torch::Tensor plus_one(torch::Tensor x) {{ return x + 1; }}
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{ m.def("plus_one", &plus_one); }}
+"""
+_KERNEL = "__global__ void add_one(float *x) { x[threadIdx.x] += 1.f; }"
+_LOAD = """
+import sys, torch
+from torch.utils.cpp_extension import load
+print(load("probe", [sys.argv[1]], build_directory="/tmp").plus_one(torch.zeros(1)).item())
+"""
+
 # mmcv.ops itself would draw in torchvision, of which the index has no build for every cell.
 _IMPORTS = "import torch, cv2, mmcv, mmcv._ext, nuscenes, numpy; print(torch.__version__)"
 _STRANGER = "12345:12345"
@@ -64,8 +77,28 @@ def test_the_evaluator_tells_its_options(run: Run) -> None:
 def test_the_compilers_of_the_devel_image(order: Order, run: Run) -> None:
     if order.target != "devel":
         pytest.skip("the runtime image has no compiler")
-    assert "gcc" in run("sh", "-c", "gcc --version", user=_STRANGER)
+    assert "gcc" in run("sh", "-c", "${CC:-gcc} --version", user=_STRANGER)
     if order.recipe.cell.cuda:
         release = f"release {order.recipe.cell.cuda}"
         for shell in (("sh", "-c"), ("bash", "-lc")):
             assert release in run(*shell, "nvcc --version", user=_STRANGER)
+
+
+@pytest.mark.optional
+def test_the_devel_image_compiles_an_extension(order: Order, run: Run, tmp_path: Path) -> None:
+    if order.target != "devel":
+        pytest.skip("the runtime image has no compiler")
+    archs = order.recipe.selection.gpu_archs
+    source = tmp_path / ("probe.cu" if archs else "probe.cpp")
+    source.write_text(_EXTENSION.format(kernel=_KERNEL if archs else ""))
+    tmp_path.chmod(0o755)
+    # torch asks a GPU what to compile for, where nothing says so.
+    variables = ["env", *([f"TORCH_CUDA_ARCH_LIST={archs[0]}"] if archs else [])]
+    command = ("python", "-W", "ignore", "-c", _LOAD, f"/source/{source.name}")
+    found = run(*variables, *command, user=_STRANGER, mounts={tmp_path: "/source"})
+    assert found.split()[-1] == "1.0"
+    if archs:
+        made = run(
+            "sh", "-c", "nvcc -c -o /tmp/probe.o -x cu /dev/null && echo compiled", user=_STRANGER
+        )
+        assert made.split()[-1] == "compiled"
