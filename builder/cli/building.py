@@ -89,7 +89,7 @@ def reachable(
     UsageError.
     """
     here, absent = [], {}
-    for cell in [matrix.cell(name) for name in names] or matrix.offered:
+    for cell in [matrix.cell(name) for name in dict.fromkeys(names)] or matrix.offered:
         try:
             made = order(plain(matrix, cell.id), target=target)
             check_inputs(made, storage.store())
