@@ -6,13 +6,15 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from builder.errors import CellarError, HostError
 
 _TAIL_LINES = 20
 _WATCH_S = 0.2
+# How long a program has to end after each signal; after the second it may do the same to its own.
+_PATIENCE_S = {signal.SIGINT: 5.0, signal.SIGTERM: 10.0}
 
 
 class ToolError(CellarError):
@@ -120,11 +122,14 @@ def _ended_by(ending: threading.Event | None, child: subprocess.Popen[str]) -> I
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    child.send_signal(signal.SIGINT)
-    try:
-        child.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        child.kill()
+    # What a shell started in the background ignores SIGINT, and so does all that it starts. Killed
+    # at once it would leave its own children behind.
+    for number, patience in _PATIENCE_S.items():
+        child.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=patience)
+            return
+    child.kill()
 
 
 def _missing(argv: Sequence[str]) -> HostError:

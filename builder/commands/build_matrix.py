@@ -46,8 +46,8 @@ def build_matrix(
         return CellBuild(cell=cell)
 
     with ThreadPoolExecutor(at_once) as pool:
-        running = [pool.submit(one, cell) for cell in cells]
         try:
+            running = [pool.submit(one, cell) for cell in cells]
             return tuple(each.result() for each in running)
         except BaseException:
             ending.set()
