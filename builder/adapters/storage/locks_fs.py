@@ -2,11 +2,12 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
-from builder.adapters.storage.folder import Folder
+from builder.adapters.storage.folder import Folder, storage_errors
 
 GC_LOCK = "gc"  # held shared by whoever adds or leases, alone by whoever removes
 
@@ -29,6 +30,22 @@ def locked(folder: Folder, name: str, *, shared: bool = False) -> Iterator[None]
     """Hold the lock file `name` of `folder` for the block, waiting for whoever has it."""
     with folder.keep(name) as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def alone(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
+    """Hold the directory `folder`, made where there is none, as the only one for the block.
+
+    Where another process holds it, `busy` is called once and then waited for it.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("ab")
+    with file:
+        if not try_lock(file):
+            busy()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
