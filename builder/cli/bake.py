@@ -2,13 +2,13 @@
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 from builder.adapters.engines.oci import context_of
 from builder.cli import building, selection, wiring
 from builder.commands.build import Order, kept_wheels
 from builder.domain.bake import BakeTarget, bake_document
-from builder.errors import NetworkError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,21 +25,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Lay out the contexts of every cell whose inputs are here, and print the file's name."""
+    """Lay out the contexts of every cell whose inputs are here, and print the file's name.
+
+    Nonzero where a cell was left out for more than absent inputs.
+    """
     matrix, say = selection.matrix(args), wiring.progress().say
     wanted, absent = building.reachable(matrix, target=args.target, names=args.cell or ())
-    for cell, why in absent.items():
-        say(f"{cell}: left out: {why}")
-    if not wanted:
-        message = "no cell that was asked for has all its inputs in the store"
-        raise NetworkError(message, hint="`cellar fetch` brings them")
+    for cell, error in absent.items():
+        say(f"{cell}: left out: {str(error).removeprefix(f'{cell}: ')}")
+    code = building.left_out(wanted, absent)
     folder = args.into.resolve()
     targets = [_target(order, folder / order.recipe.cell.id) for order in wanted]
     text = json.dumps(bake_document(targets), indent=1) + "\n"
     path = building.tools("docker", folder).contexts.write_text(text, folder / "docker-bake.json")
-    say(f"next: docker buildx bake --file {path}")
+    # From there, because buildx 0.20 and later lets a file read nothing outside of where it runs.
+    say(f"next: (cd {shlex.quote(str(folder))} && docker buildx bake)")
     print(path)  # noqa: T201 - the command's result
-    return 0
+    return code
 
 
 def _target(order: Order, folder: Path) -> BakeTarget:

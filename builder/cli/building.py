@@ -1,6 +1,6 @@
 """What rendering, building and running images are made of."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from builder.domain.recipe import Compiler, Recipe
 from builder.domain.recipe import recipe as decide
 from builder.domain.resolve import Selection
 from builder.domain.sealed import seal, sealed_text
-from builder.errors import CellarError, UsageError
+from builder.errors import CellarError, NetworkError, UsageError
 
 ENGINES = ("docker", "buildah")
 
@@ -82,22 +82,37 @@ def order(selection: Selection, *, target: str, cold: bool = False) -> Order:
 
 def reachable(
     matrix: Matrix, *, target: str, names: Collection[str] = ()
-) -> tuple[list[Order], dict[str, str]]:
+) -> tuple[list[Order], dict[str, CellarError]]:
     """Return the cells whose inputs are all here as orders, and why the others are not.
 
     The cells are those of these names, or all that a host is offered; an unknown one is a
     UsageError.
     """
-    here, absent = [], {}
+    here: list[Order] = []
+    absent: dict[str, CellarError] = {}
     for cell in [matrix.cell(name) for name in dict.fromkeys(names)] or matrix.offered:
         try:
             made = order(plain(matrix, cell.id), target=target)
             check_inputs(made, storage.store())
         except CellarError as error:
-            absent[cell.id] = str(error).removeprefix(f"{cell.id}: ")
+            absent[cell.id] = error
         else:
             here.append(made)
     return here, absent
+
+
+def left_out(here: Sequence[Order], absent: Mapping[str, CellarError]) -> int:
+    """Return the exit code that `reachable`'s absent cells ask for: 0 where they only lack inputs.
+
+    Where nothing is left to build, it is raised as an error.
+    """
+    faulty = [error for error in absent.values() if not isinstance(error, NetworkError)]
+    if here:
+        return max((error.exit_code for error in faulty), default=0)
+    if faulty:
+        raise faulty[0]
+    message = "no cell that was asked for has all its inputs in the store"
+    raise NetworkError(message, hint="`cellar fetch` brings them")
 
 
 def tools(engine_name: str, work: Path) -> Tools:

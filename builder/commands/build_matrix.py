@@ -40,6 +40,7 @@ def build_matrix(
             if not ending.is_set():
                 build(cell, max(1, jobs // at_once), hear, ending)
         except CellarError as error:
+            task.describe(f"{cell}: failed")
             return CellBuild(cell=cell, fault=str(error))
         finally:
             task.finish()

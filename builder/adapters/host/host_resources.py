@@ -19,7 +19,7 @@ def read_resources(store: Path, root: Path = _ROOT) -> Resources:
     """Read this host; `store` is where downloads go, or will go."""
     return Resources(
         cpus=len(os.sched_getaffinity(0)),
-        memory=_memory(root / "proc/meminfo"),
+        memory=_memory(root, "MemTotal"),
         store_free=_free(store),
         gpu_containers=any(shutil.which(tool) for tool in _GPU_TOOLS)
         or any(list((root / folder).glob("nvidia*")) for folder in _CDI),
@@ -27,14 +27,19 @@ def read_resources(store: Path, root: Path = _ROOT) -> Resources:
     )
 
 
-def _memory(meminfo: Path) -> int | None:
+def available_memory(root: Path = _ROOT) -> int | None:
+    """Return the bytes of memory that new programs may take now; None where nobody says."""
+    return _memory(root, "MemAvailable")
+
+
+def _memory(root: Path, field: str) -> int | None:
     try:
-        lines = meminfo.read_text(encoding="ascii", errors="replace").splitlines()
+        text = (root / "proc/meminfo").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    for line in lines:
+    for line in text.splitlines():
         name, _, value = line.partition(":")
-        if name == "MemTotal":
+        if name == field:
             return int(value.split()[0]) * _KIB
     return None
 

@@ -11,7 +11,7 @@ from builder.adapters.host import host_resources
 def lay_out(root: Path, names: Sequence[str]) -> Path:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("MemTotal:       16384 kB\nMemFree: 1 kB\n")
+        (root / name).write_text("MemTotal:       16384 kB\nMemFree: 1 kB\nMemAvailable: 2 kB\n")
     return root
 
 
@@ -49,6 +49,11 @@ def test_memory_without_its_line_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text("MemFree: 1 kB\n")
     assert host_resources.read_resources(tmp_path, tmp_path).memory is None
+    assert host_resources.available_memory(tmp_path) is None
+
+
+def test_what_new_programs_may_take_is_less_than_all(tmp_path: Path) -> None:
+    assert host_resources.available_memory(lay_out(tmp_path, ["proc/meminfo"])) == 2048
 
 
 def test_a_tool_on_path_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
