@@ -51,7 +51,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.subject:
         return _admit(args)
     matrix = selection.matrix(args)
-    host = matrix_verb.host(args)
+    host = matrix_verb.host(args, matrix)
     resources = _resources(args)
     cell = matrix.cell(args.cell) if args.cell else _best(matrix, host)
     diagnosis = diagnose(cell, host, resources, matrix)
@@ -68,7 +68,8 @@ def _admit(args: argparse.Namespace) -> int:
     subject = passport.read_subject(args.subject)
     sealed = subject.sealed
     args.image = sealed.image
-    matrix, host = selection.matrix(args), matrix_verb.host(args)
+    matrix = selection.matrix(args)
+    host = matrix_verb.host(args, matrix)
     resources = _resources(args)
     fresh = Path(args.subject).exists()  # a file that an engine has still to unpack
     found = admit(sealed, host, resources, unpacked=_UNPACKED * subject.size if fresh else None)

@@ -16,6 +16,8 @@ from builder.commands import matrix as command
 from builder.domain.cell_state import CellState
 from builder.domain.host import Host
 from builder.domain.matrix import Cell, Matrix
+from builder.domain.resolve import check_known
+from builder.errors import UsageError
 
 _PLAIN_WIDTH = 10_000  # a pipe has no width; each row stays on one line
 
@@ -38,23 +40,40 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that put another host in the place of this one."""
     group = parser.add_argument_group("another host than this one")
     group.add_argument(
-        "--gpu", metavar="X.Y[,X.Y]", help="its GPUs, by compute capability, or none"
+        "--gpu",
+        action="append",
+        metavar="X.Y[,X.Y]",
+        help="its GPUs, by compute capability, or none (repeatable)",
     )
     group.add_argument("--driver", metavar="VERSION", help="its NVIDIA driver")
     group.add_argument("--isa", metavar="LEVEL", help="its CPU, by psABI level")
     group.add_argument("--wsl", action="store_true", default=None, help="it is WSL")
 
 
-def host(args: argparse.Namespace) -> Host:
-    """Read this host, with the options in the place of what they name."""
+def host(args: argparse.Namespace, matrix: Matrix) -> Host:
+    """Read this host, with the options in the place of what they name.
+
+    A compute capability that `matrix` does not know is a UsageError.
+    """
     asked = {
-        "CELLAR_OVERRIDE_GPU": args.gpu,
+        "CELLAR_OVERRIDE_GPU": None if args.gpu is None else ",".join(args.gpu),
         "CELLAR_OVERRIDE_DRIVER": args.driver,
         "CELLAR_OVERRIDE_ISA": args.isa,
         "CELLAR_OVERRIDE_WSL": "1" if args.wsl else None,
     }
     given = {name: text for name, text in asked.items() if text is not None}
-    return host_facts.read_host({**environment.variables(), **given})
+    try:
+        found = host_facts.read_host({**environment.variables(), **given})
+    except UsageError as error:
+        variable, _, said = str(error).partition(": ")
+        option = f"--{variable.removeprefix('CELLAR_OVERRIDE_').lower()}"
+        name = option if variable in given else variable
+        message = f"{name}: {said}"
+        raise UsageError(message, hint=error.hint) from None
+    for gpu in found.gpus if args.gpu else ():
+        if gpu.capability is not None:
+            check_known(gpu.capability, matrix)
+    return found
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -70,7 +89,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.github:
         print(json.dumps(command.include_list(matrix)))  # noqa: T201
         return 0
-    reports = reports_for(matrix, host(args), local=not args.markdown)
+    reports = reports_for(matrix, host(args, matrix), local=not args.markdown)
     if args.json:
         print(json.dumps(command.document(matrix, reports), indent=2))  # noqa: T201
     elif args.markdown:

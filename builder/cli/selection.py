@@ -26,8 +26,9 @@ def add_cell_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cuda", metavar="X.Y", help="the cell with this CUDA version")
     group.add_argument(
         "--gpu",
+        action="append",
         metavar="X.Y[,X.Y]",
-        help="compile for these compute capabilities only, such as 8.6 or 8.6,9.0",
+        help="compile for these compute capabilities only, such as 8.6 or 8.6,9.0 (repeatable)",
     )
     group.add_argument("--isa", metavar="LEVEL", help="x86-64, x86-64-v2, x86-64-v3 or x86-64-v4")
 
@@ -45,7 +46,8 @@ def select(args: argparse.Namespace) -> Selection:
 
 def request(args: argparse.Namespace) -> Request:
     """Read the options; what cannot be read is a UsageError that names the option."""
-    gpus = re.split(r"[,;\s]+", args.gpu) if args.gpu else ()
+    named = ",".join(filter(None, args.gpu or ()))
+    gpus = re.split(r"[,;\s]+", named) if named else ()
     return Request(
         cell=args.cell or None,
         cuda=CudaVersion.parse(args.cuda) if args.cuda else None,

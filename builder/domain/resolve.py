@@ -87,7 +87,7 @@ def select(matrix: Matrix, request: Request, host: Host) -> Selection:
     use is a HostError: Cellar never falls back to the CPU in silence.
     """
     for capability in request.gpus:
-        _check_known(capability, matrix)
+        check_known(capability, matrix)
     named = _named(matrix, request)
     if named:
         cell, why = _serving(named, request, matrix)[-1], "asked for"
@@ -148,7 +148,8 @@ def _with_cuda(matrix: Matrix, cuda: CudaVersion) -> Sequence[Cell]:
     raise UsageError(message, hint="`cellar matrix` lists the cells")
 
 
-def _check_known(capability: ComputeCapability, matrix: Matrix) -> None:
+def check_known(capability: ComputeCapability, matrix: Matrix) -> None:
+    """Refuse a compute capability that was asked for and that no GPU has, as a UsageError."""
     known = {str(row.capability): row for row in matrix.tables.gpu_architectures}
     if str(capability) not in known:
         message = (

@@ -41,6 +41,30 @@ def test_another_host_can_be_asked_about(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
+@pytest.mark.parametrize("verb", ["matrix", "doctor"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(
+            ["--gpu", "9.9"], "no GPU has compute capability 9.9; did you mean 9.0?", id="no-gpu"
+        ),
+        pytest.param(
+            ["--gpu", "8.6", "--gpu", "0.0"], "no GPU has compute capability 0.0", id="second"
+        ),
+        pytest.param(["--gpu", "H100"], "--gpu: 'H100' is not a compute capability", id="name"),
+        pytest.param(
+            ["--driver", "580-open"], "--driver: '580-open' is not a driver version", id="driver"
+        ),
+        pytest.param(["--isa", "V3"], "--isa: ISA level 'V3' is unknown", id="isa"),
+    ],
+)
+def test_a_host_that_cannot_be_is_refused(
+    verb: str, words: Sequence[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([verb, *words]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["matrix", "--json"]) == 0
     assert list(validator("cells").iter_errors(json.loads(capsys.readouterr().out))) == []

@@ -31,6 +31,7 @@ def a_host_without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(["--cuda", "11.1"], "cu111", "6.0;7.0;7.5;8.0;8.6", id="cuda"),
         pytest.param(["--gpu", "9.0,8.6,8.6"], "cu130-sm86_90", "8.6;9.0", id="gpus"),
         pytest.param(["--gpu", "8.6;9.0"], "cu130-sm86_90", "8.6;9.0", id="gpus-as-torch-writes"),
+        pytest.param(["--gpu", "8.6", "--gpu", "9.0"], "cu130-sm86_90", "8.6;9.0", id="gpu-twice"),
         pytest.param(["--isa", "x86-64-v3"], "cpu-x86-64-v3", "", id="isa"),
         pytest.param(["--isa", "x86-64-v2"], "cpu", "", id="the-cells-own-isa"),
     ],
