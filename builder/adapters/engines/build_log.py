@@ -18,6 +18,20 @@ _BEAT_S = 2.0
 
 # What ninja, which torch's extensions are compiled with, prints when it begins a file.
 _NINJA = re.compile(r"\[(?P<done>[1-9]\d*)/(?P<total>\d+)\] ")
+# What templates/steps/build-wheels prints where it reduces the jobs.
+_FEWER_JOBS = re.compile(r"memory for \d+ of \d+ compilers at once")
+# What gcc, nvcc, the linker and the kernel say of the cause; pip's words about it come later and
+# are many.
+_CAUSE = re.compile(r"\berror\s*: |\bKilled\b|No space left on device", re.ASCII)
+_REMEDIES = {
+    re.compile(r"No space left on device"): (
+        "the engine's disk is full: free some space there (`docker system df` says where it went),"
+        " then run the same command again"
+    ),
+    re.compile(
+        r"\bKilled\b|signal 9|[Cc]annot allocate memory|memory exhausted|bad_alloc|code:? 137\b"
+    ): "memory ran out: build it with fewer compilers at once, `cellar build --jobs 1`",
+}
 
 
 @dataclass(slots=True)
@@ -27,6 +41,8 @@ class _Step:
     started: float = 0.0
     last: str = ""
     counted: str = ""
+    cause: str = ""  # the first line that tells of an error
+    remedy: str = ""
     output: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
 
 
@@ -38,6 +54,7 @@ class BuildSteps:
         self._steps: dict[str, _Step] = {}
         self._guard = threading.RLock()
         self.failure = ""  # the failing step with its last lines
+        self.remedy = ""  # what to do about it, where that is known
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -84,6 +101,11 @@ class BuildSteps:
                 step.last = text.strip()
             if count := _NINJA.match(text.strip()):
                 step.counted = self._count(step, int(count["done"]), int(count["total"]))
+            if _FEWER_JOBS.match(text):
+                self._progress.say(f"{step.name}: {text}")
+            if not step.cause and _CAUSE.search(text):
+                step.cause = text
+            step.remedy = step.remedy or _remedy(text)
             self._tell()
 
     def done(self, key: str) -> None:
@@ -97,7 +119,9 @@ class BuildSteps:
     def fail(self, key: str, reason: str) -> None:
         """Say that a step failed, and keep its last lines."""
         step = self._steps[key]
-        words = [f"  | {line}" for line in step.output]
+        early = [step.cause] if step.cause and step.cause not in step.output else []
+        words = [f"  | {line}" for line in (*early, *step.output)]
+        self.remedy = step.remedy or _remedy(reason)
         self.failure = "\n".join([f"{step.name}: {reason}", *words])
         self.done(key)
 
@@ -113,6 +137,10 @@ class BuildSteps:
                     elapsed = int(self._clock() - step.started)
                     last = step.counted or step.last[:_SHOWN_COLUMNS]
                     step.task.describe(f"{step.name} [{elapsed} s] {last}".rstrip())
+
+
+def _remedy(text: str) -> str:
+    return next((words for mark, words in _REMEDIES.items() if mark.search(text)), "")
 
 
 # BuildKit: `#7 [torch 1/2] RUN ...`, then `#7 12.34 text`, `#7 DONE 3.1s` or `#7 ERROR: ...`.

@@ -126,7 +126,8 @@ def _build(request: BuildRequest, tag: str, progress: Progress) -> None:
             if lines.current:
                 steps.fail(lines.current, f"exit code {error.code}")
             message = f"the build of {request.target} failed\n{steps.failure or error.tail}"
-            raise EngineError(message, hint=f"by hand: {shlex.join(argv)}") from error
+            hint = steps.remedy or f"by hand: {shlex.join(argv)}"
+            raise EngineError(message, hint=hint) from error
 
 
 # crun 1.8, which buildah would prefer, refuses hosts with hybrid cgroups.

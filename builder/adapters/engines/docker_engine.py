@@ -172,7 +172,8 @@ def _build(request: BuildRequest, output: Sequence[str], progress: Progress) -> 
             process.stream(argv, partial(take_buildkit, steps))
     except process.ToolError as error:
         message = f"the build of {request.target} failed\n{steps.failure or error.tail}"
-        raise EngineError(message, hint=f"run it again by hand: {shlex.join(argv)}") from error
+        by_hand = f"run it again by hand: {shlex.join(argv)}"
+        raise EngineError(message, hint=steps.remedy or by_hand) from error
 
 
 def _buildx() -> str:

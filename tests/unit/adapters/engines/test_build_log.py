@@ -54,7 +54,7 @@ class Listener:
         self.note("end")
 
     def say(self, text: str) -> None:
-        raise AssertionError(text)
+        self.note(f"said {text}")
 
 
 def steps_of(listener: Listener) -> BuildSteps:
@@ -133,3 +133,60 @@ def test_a_compile_tells_its_count_and_what_remains() -> None:
     ):
         take_buildkit(steps, line)
     assert listener.told[-1] == "build-mmdet3d 1/1: build-wheels [5 s] 10/73 compiled, 0:25 left"
+
+
+NINJA = "#3 2.0 ninja: build stopped: subcommand failed."
+PIP = [f"#3 3.{number} of pip's traceback, line {number}" for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("line", "exit_code", "shown", "remedy"),
+    [
+        pytest.param("a.cu(7): error: no such type", 1, True, "", id="source"),
+        pytest.param("a.cu:1:10: fatal error: THC/THC.h: No such file", 1, True, "", id="header"),
+        pytest.param(
+            "nvcc error   : 'cicc' died due to signal 9 (Kill signal)", 1, True, "memory", id="nvcc"
+        ),
+        pytest.param("c++: fatal error: Killed signal", 1, True, "memory", id="gcc"),
+        pytest.param("compiling", 137, False, "memory", id="exit-code"),
+        pytest.param(
+            "ld: final link failed: No space left on device",
+            1,
+            True,
+            "the engine's disk",
+            id="disk",
+        ),
+        pytest.param("compiling", 1, False, "", id="nothing-known"),
+    ],
+)
+def test_the_cause_of_a_failed_compile_is_not_lost_behind_pips_words(
+    line: str,
+    exit_code: int,
+    shown: bool,  # noqa: FBT001 - a column of the table
+    remedy: str,
+) -> None:
+    steps = steps_of(Listener())
+    for text in (
+        "#3 [build-mmdet3d 1/1] RUN --network=none /mnt/steps/build-wheels /opt /x",
+        f"#3 1.0 {line}",
+        NINJA,
+        *PIP,
+        f'#3 ERROR: process "x" did not complete successfully: exit code: {exit_code}',
+    ):
+        take_buildkit(steps, text)
+    assert steps.failure.splitlines()[1:-15] == ([f"  | {line}"] if shown else [])
+    assert steps.remedy.split(" ran")[0].split(" is")[0] == remedy
+
+
+def test_fewer_jobs_than_asked_for_are_told_for_good() -> None:
+    listener = Listener()
+    steps = steps_of(listener)
+    for line in (
+        "#3 [build-mmdet3d 1/1] RUN --network=none /mnt/steps/build-wheels /opt /x",
+        "#3 1.0 memory for 1 of 8 compilers at once; each takes up to 2 GB",
+    ):
+        take_buildkit(steps, line)
+    name = "build-mmdet3d 1/1: build-wheels"
+    assert (
+        f"said {name}: memory for 1 of 8 compilers at once; each takes up to 2 GB" in listener.told
+    )
