@@ -15,7 +15,8 @@ from builder.domain.lockfile import Lock, Unlocked
 from builder.domain.progress import Progress
 from builder.domain.recipe import Recipe, sources_of
 from builder.domain.store import Store
-from builder.errors import EngineError, NetworkError
+from builder.domain.wheel_tags import is_wheel_of, tags_of
+from builder.errors import EngineError, IntegrityError, NetworkError
 
 
 class Contexts(Protocol):
@@ -129,7 +130,7 @@ def build(order: Order, tools: Tools) -> Built:
             cold=order.cold,
             jobs=order.jobs,
         )
-        wheels = {} if order.compile else _kept(keys, tools.store)
+        wheels = {} if order.compile else _kept(order, keys, tools.store)
         lacking = {source: key for source, key in keys.items() if source not in wheels}
         for source, op in lacking.items():
             wheel = _compile(source, request, tools)
@@ -156,7 +157,8 @@ def check_inputs(order: Order, store: Store) -> None:
 
 def kept_wheels(order: Order, tools: Tools) -> Mapping[str, Path]:
     """Return the op wheels that the store has for `order`, by the name of their source."""
-    return {source.name: path for source, path in _kept(op_keys(order, tools), tools.store).items()}
+    kept = _kept(order, op_keys(order, tools), tools.store)
+    return {source.name: path for source, path in kept.items()}
 
 
 def _refuse_unlocked(lock: Lock) -> None:
@@ -182,9 +184,22 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def _kept(keys: Mapping[Artifact, str], store: Store) -> dict[Artifact, Path]:
-    found = {source: store.op_wheel(key) for source, key in keys.items()}
-    return {source: path for source, path in found.items() if path is not None}
+def _kept(order: Order, keys: Mapping[Artifact, str], store: Store) -> dict[Artifact, Path]:
+    """Return the wheels under these keys; an IntegrityError where one was made of something else.
+
+    Nothing in a wheel tells all of its inputs; its name tells distribution, version and Python.
+    """
+    tags, kept = tags_of(order.recipe.cell), {}
+    for source, key in keys.items():
+        path = store.op_wheel(key)
+        if path is None:
+            continue
+        if not is_wheel_of(path.name, source.name, source.version, tags):
+            what = f"{source.name} {source.version} for cell {order.recipe.cell.id}"
+            message = f"op wheel {path.name} stands under the key of {what}, which it is not"
+            raise IntegrityError(message, hint=f"remove {path.parent}: it is compiled anew")
+        kept[source] = path
+    return kept
 
 
 def _compile(source: Artifact, request: BuildRequest, tools: Tools) -> Path:

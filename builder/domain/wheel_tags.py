@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import (
+    BuildTag,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import Version
 
 from builder.domain.matrix import Cell
 from builder.domain.version import PythonVersion
@@ -45,6 +51,14 @@ def wheel_tags(python: PythonVersion, glibc: int) -> tuple[Tag, ...]:
 def fits(filename: str, tags: Iterable[Tag]) -> bool:
     """Say whether the wheel of this file name may be installed where `tags` are taken."""
     return _rank(filename, tuple(tags)) is not None
+
+
+def is_wheel_of(filename: str, name: str, version: str, tags: Iterable[Tag]) -> bool:
+    """Say whether this is a wheel of `name` `version`, for where `tags` are taken."""
+    if not fits(filename, tags):
+        return False
+    found, its_version, *_ = parse_wheel_filename(filename)
+    return (found, its_version) == (canonicalize_name(name), Version(version))
 
 
 def best_wheel(candidates: Iterable[Candidate], tags: tuple[Tag, ...]) -> Candidate | None:

@@ -152,7 +152,7 @@ class FakeEngine:
         into.mkdir(parents=True)
         if self.wheel is not None:
             name = request.target.removeprefix("op-").replace("-", "_")
-            (into / f"{name}-1-cp311.whl").write_bytes(self.wheel)
+            (into / f"{name}-1-cp311-cp311-linux_x86_64.whl").write_bytes(self.wheel)
 
     def find(self, tag: str) -> ImageRef | None:
         return self.images.get(tag)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.commands.build import Order, build, key_of
+from builder.commands.build import Order, build, key_of, op_keys
 from builder.domain.artifact import ArtifactKind
 from builder.domain.isa import IsaLevel
 from builder.domain.lockfile import Lock, Unlocked
-from builder.errors import EngineError, NetworkError
+from builder.errors import EngineError, IntegrityError, NetworkError
 from tests.unit.commands import fakes
 
 TAG = "cellar/bevformer:cpu"
@@ -92,6 +92,28 @@ def test_a_new_source_compiles_no_other_again(tmp_path: Path) -> None:
     second = build(fakes.order(replace(fakes.LOCK, sources=(*fakes.LOCK.sources, other))), tools)
     assert [request.target for request in engine.builds][2:] == ["op-mmdet3d", "runtime"]
     assert set(second.compiled) == set(second.wheels) - set(first.wheels)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("mmdet-1-cp311-cp311-linux_x86_64.whl", id="distribution"),
+        pytest.param("mmcv_full-2-cp311-cp311-linux_x86_64.whl", id="version"),
+        pytest.param("mmcv_full-1-cp313-cp313-linux_x86_64.whl", id="python"),
+        pytest.param("mmcv_full.whl", id="no-wheel"),
+    ],
+)
+def test_a_kept_wheel_of_something_else_is_refused(name: str, tmp_path: Path) -> None:
+    engine = fakes.FakeEngine()
+    tools = fakes.tools(tmp_path, engine=engine)
+    (key,) = op_keys(fakes.order(), tools).values()
+    store = fakes.FakeStore(wheels={key: tmp_path / key / name})
+    with pytest.raises(IntegrityError) as raised:
+        build(fakes.order(), replace(tools, store=store))
+    what = "stands under the key of mmcv-full 1 for cell cpu, which it is not"
+    assert str(raised.value) == f"op wheel {name} {what}"
+    assert raised.value.hint == f"remove {tmp_path / key}: it is compiled anew"
+    assert engine.builds == []
 
 
 def test_ops_without_a_wheel_are_named(tmp_path: Path) -> None:
