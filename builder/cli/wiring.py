@@ -54,4 +54,4 @@ def lock(image_name: str, cell: Cell) -> Lock:
     """Return the lock of a cell, fit for use; all its faults come in one DataError."""
     reading = files.read_lock(lock_folder(image_name, cell))
     digest = definition(image_name, cell).digest
-    return check(reading, cell=cell, digest=digest)
+    return check(reading, image=image_name, cell=cell, digest=digest)

@@ -80,7 +80,12 @@ def make(definition: Definition, tools: Tools, progress: Progress) -> Lock:
         lock = _quoted(definition, base, tools.index, progress)
     sources = (*_sdists(definition, tools.index), *definition.tree_artifacts)
     lock = replace(lock, sources=sources, unlocked=(*lock.unlocked, *_without(definition)))
-    return check(Reading(lock, ()), cell=definition.cell, digest=definition.digest)
+    return check(
+        Reading(lock, ()),
+        image=definition.image.name,
+        cell=definition.cell,
+        digest=definition.digest,
+    )
 
 
 def _resolved(definition: Definition, base: DebianBase, tools: Tools, progress: Progress) -> Lock:

@@ -68,7 +68,7 @@ def _base(base: DebianBase | RegistryBase) -> list[str]:
             return ["registry", base.reference, base.digest]
 
 
-def check(reading: Reading, *, cell: Cell, digest: str) -> Lock:
+def check(reading: Reading, *, image: str, cell: Cell, digest: str) -> Lock:
     """Return a lock that is fit for use, or raise one DataError with all its faults.
 
     `digest` is the `cell_digest` of the cell as it stands now.
@@ -76,8 +76,7 @@ def check(reading: Reading, *, cell: Cell, digest: str) -> Lock:
     lock = reading.lock
     found = [*reading.faults, *(problems(lock, cell=cell, digest=digest) if lock else ())]
     if lock is None or found:
-        folder = f"lock/{reading.lock.image if reading.lock else '*'}/{cell.id}"
-        message = "\n".join(f"{folder}/{fault}" for fault in found)
+        message = "\n".join(f"lock/{image}/{cell.id}/{fault}" for fault in found)
         raise DataError(message, hint=f"make it anew: `make lock CELL={cell.id}`")
     return lock
 

@@ -28,7 +28,13 @@ _LONG_HEADERS = {
 _DATA = ("data.tar.xz", "data.tar.gz", "data.tar.bz2", "data.tar")
 _AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
 _ENDS = {"EOFHeaderError", "EmptyHeaderError"}  # how tarfile tells an end from damage
-_BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError)
+
+
+class _DamagedHeaderError(Exception):
+    """What tarfile would take for the end of an archive."""
+
+
+_BROKEN = (_DamagedHeaderError, tarfile.TarError, EOFError, ValueError, OverflowError)
 
 
 def unpack_tar(fileobj: BinaryIO, into: Path, *, limits: Limits | None = None) -> None:
@@ -93,7 +99,7 @@ class _Header(tarfile.TarInfo):
         header = super().frombuf(buf, encoding, errors)
         if header.size < 0 or (header.type in _LONG_HEADERS and header.size > _HEADERS):
             message = f"the header of {header.name!r} states a size of {header.size}"
-            raise IntegrityError(message)
+            raise _DamagedHeaderError(message)
         return header
 
     @classmethod
@@ -103,9 +109,8 @@ class _Header(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             if type(error).__name__ in _ENDS:
                 raise
-            # TarFile.next would take a damaged header for the end of the archive.
             message = f"a header is damaged: {error}"
-            raise IntegrityError(message) from None
+            raise _DamagedHeaderError(message) from None
 
 
 def deb_data(path: Path) -> BinaryIO:

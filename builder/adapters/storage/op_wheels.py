@@ -38,7 +38,7 @@ class OpWheels:
                     os.utime(folder.fd)  # its last use, for `gc`
                 return folder.path / name
         self.set_aside(key)
-        message = f"op wheel {name}: expected sha256 {expected}, got {got}; it was set aside"
+        message = f"op wheel {name or key}: expected sha256 {expected}, got {got}; it was set aside"
         raise IntegrityError(message, hint="run the same command again: it is compiled anew")
 
     def fault(self, key: str) -> str:

@@ -106,9 +106,10 @@ class Store:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                with into.open("xb") as target:
-                    shutil.copyfileobj(file, target, _CHUNK)
-                into.chmod(OBJECT_MODE)
+                with storage_errors(folder):
+                    with into.open("xb") as target:
+                        shutil.copyfileobj(file, target, _CHUNK)
+                    into.chmod(OBJECT_MODE)
             try:
                 with into.open("rb") as placed:  # what the build will read, not what we copied
                     self._confirm(artifact, placed)

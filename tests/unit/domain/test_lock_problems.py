@@ -48,7 +48,7 @@ FOREIGN = wheel("numpy", "1.26.4", "numpy-1.26.4-cp312-cp312-macosx_11_0_arm64.w
 def test_a_sound_lock_has_no_problem() -> None:
     assert problems(LOCK, cell=CPU, digest=DEFINITION.digest) == ()
     assert problems(anew(TQDM_ANEW), cell=CPU, digest=DEFINITION.digest) == ()
-    assert check(Reading(LOCK, ()), cell=CPU, digest=DEFINITION.digest) is LOCK
+    assert check(Reading(LOCK, ()), image="bevformer", cell=CPU, digest=DEFINITION.digest) is LOCK
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_every_fault_of_form_and_of_content_comes_in_one_message() -> None:
     texts["apt.json"] = texts["apt.json"].replace(f'"sha256": "{digest("a")}",', "", 1)
     reading = read(texts, schema("lock"))
     with pytest.raises(DataError) as caught:
-        check(reading, cell=CPU, digest=DEFINITION.digest)
+        check(reading, image="bevformer", cell=CPU, digest=DEFINITION.digest)
     assert str(caught.value).splitlines() == [
         "lock/bevformer/cpu/apt.json: groups.essential[0]: 'sha256' is a required property",
         (
@@ -205,8 +205,13 @@ def test_every_fault_of_form_and_of_content_comes_in_one_message() -> None:
 
 
 def test_a_lock_that_cannot_be_read_at_all_is_refused() -> None:
-    with pytest.raises(DataError, match=r"lock/\*/cpu/lock.json: the file is missing"):
-        check(Reading(None, ("lock.json: the file is missing",)), cell=CPU, digest="")
+    with pytest.raises(DataError, match=r"lock/bevformer/cpu/lock.json: the file is missing"):
+        check(
+            Reading(None, ("lock.json: the file is missing",)),
+            image="bevformer",
+            cell=CPU,
+            digest="",
+        )
 
 
 REQUIREMENTS = {"torch.in": "torch  # the cell's\n", "base.apt": "python{python}\n"}

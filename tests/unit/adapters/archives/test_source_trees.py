@@ -126,6 +126,28 @@ def test_another_commit_is_named_in_one_line(tmp_path: Path) -> None:
     assert trees.refused == (f"{other}: it holds the tree {tree} of commit {COMMIT}, not {meant}",)
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(
+            b"x" * 1024,
+            "not a sound tar archive: a header is damaged: invalid header",
+            id="no-archive",
+        ),
+        pytest.param(b"", "not a sound tar archive: empty file", id="empty"),
+    ],
+)
+def test_a_damaged_archive_is_named(content: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / "bag").mkdir()
+    archive = tmp_path / "bag" / "bevformer.tar"
+    archive.write_bytes(content)
+    trees = SourceImport(tmp_path / "bag", tmp_path)
+    assert trees.find([wanted()], Silent()) == {}
+    (line,) = trees.refused
+    assert line.startswith(f"{archive}: ")
+    assert why in line
+
+
 def test_without_a_wanted_tree_nothing_is_read(tmp_path: Path) -> None:
     trees = SourceImport(tmp_path / "nowhere", tmp_path)
     assert trees.find([], Silent()) == {}

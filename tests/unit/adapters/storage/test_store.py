@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -113,6 +114,23 @@ def test_links_are_made_where_that_is_possible_and_copies_elsewhere(
     assert copied.stat().st_ino != store.path(made).stat().st_ino
     assert (copied.name, copied.read_bytes()) == (made.filename, b"bytes")
     assert copied.stat().st_mode & 0o777 == 0o444
+
+
+def test_a_disk_that_is_too_small_for_a_copy_is_the_one_named(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = keep(store, b"bytes", tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(StorageError, match=f"^{tmp_path}/far: the disk is full"):
+        store.link_into(made, tmp_path / "far")
 
 
 def test_op_wheels_are_kept_under_their_key_and_true_name(store: Store, tmp_path: Path) -> None:
