@@ -202,6 +202,7 @@ def _state(state: CellState) -> JSON:
         "unlocked": state.unlocked,
         "rendered": state.rendered,
         "digest": state.digest,
+        "gpu": state.gpu or None,
         "verified": [{"device": proof.device, "level": proof.level} for proof in state.proofs],
         "isa": state.isa or None,
     }

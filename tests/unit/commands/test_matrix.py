@@ -98,6 +98,18 @@ def test_the_document_keeps_its_schema_and_says_what_each_cell_serves() -> None:
     }
 
 
+def test_the_document_says_for_which_gpus_an_image_was_built() -> None:
+    def built(cell: Cell) -> CellState:
+        return CellState(digest="sha256:1", gpu="8.6" if cell.stand_in else "")
+
+    document = command.document(MATRIX, command.report(MATRIX, HOST, built))
+    assert list(validator("cells").iter_errors(document)) == []
+    cells = json.loads(json.dumps(document))["cells"]
+    assert {cell["id"]: cell["state"]["gpu"] for cell in cells if cell["state"]["gpu"]} == {
+        "cu112-standin": "8.6"
+    }
+
+
 def test_a_ci_job_for_each_cell() -> None:
     include = json.loads(json.dumps(command.include_list(MATRIX)))["include"]
     assert [(row["cell"], row["cuda"], row["gpu"]) for row in include] == [
