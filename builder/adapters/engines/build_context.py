@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -58,8 +59,9 @@ class BuildContexts:
         contexts = {name: into / name for name in recipe.contexts if name != "ops"}
         for path in contexts.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._write_debs(lock, contexts["debs"])
-        self._write_wheels(recipe, lock, contexts["wheelhouse"])
+        self._link(_debs(lock, contexts["debs"]))
+        self._link(_wheels(recipe, lock, contexts["wheelhouse"]))
+        self._write_requirements(recipe, lock, contexts["wheelhouse"])
         for source in sources_of(recipe.cell, lock):
             edits = needed(recipe.edits, source=source.name, cell=recipe.cell.id)
             write_source(source, edits, self._store, contexts["sources"] / source.name)
@@ -116,24 +118,18 @@ class BuildContexts:
             self._store.link_into(replace(part, filename=part.sha256), blobs)
         oci.write_index(into, image.sha256)
 
-    def _write_debs(self, lock: Lock, into: Path) -> None:
-        for group, debs in lock.debs.items():
-            for deb in debs:
-                self._store.link_into(deb, into / group)
+    def _link(self, places: Iterable[tuple[Artifact, Path]]) -> None:
+        """Put each artifact into its folder; hashing gigabytes is what building again waits for."""
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(lambda place: self._store.link_into(*place), places):
+                pass
 
-    def _write_wheels(self, recipe: Recipe, lock: Lock, into: Path) -> None:
-        layers = [layer.name for layer in recipe.image.layers]
-        layers += [stage.wheels for stage in recipe.rebuilds.values()]
-        for name in layers:
-            locked = lock.layer(name).artifacts
-            for folder, artifacts in groups(name, locked).items():
-                (into / folder).mkdir(parents=True)  # a lock that is being made has no wheels yet
-                for artifact in artifacts:
-                    self._store.link_into(artifact, into / folder)
+    def _write_requirements(self, recipe: Recipe, lock: Lock, into: Path) -> None:
+        for name in _layers(recipe):
+            for folder, artifacts in groups(name, lock.layer(name).artifacts).items():
+                # a lock that is being made has no wheels yet
+                (into / folder).mkdir(parents=True, exist_ok=True)
                 (into / folder / "requirements.txt").write_text(_requirements(artifacts))
-            for artifact in locked:
-                if artifact.name == "pip":
-                    self._store.link_into(artifact, into / "pip")
 
     def _checkout(self, image: str) -> Iterator[tuple[str, list[tuple[str, Path]]]]:
         folder = self._root / "images" / image
@@ -149,6 +145,31 @@ class BuildContexts:
                 for path in ([part] if part.is_file() else [path for _, path in _files(part)])
             ],
         )
+
+
+def _layers(recipe: Recipe) -> list[str]:
+    stages = [stage.wheels for stage in recipe.rebuilds.values()]
+    return [layer.name for layer in recipe.image.layers] + stages
+
+
+def _debs(lock: Lock, into: Path) -> Iterator[tuple[Artifact, Path]]:
+    for group, debs in lock.debs.items():
+        yield from ((deb, into / group) for deb in debs)
+
+
+def _wheels(recipe: Recipe, lock: Lock, into: Path) -> Iterator[tuple[Artifact, Path]]:
+    for name in _layers(recipe):
+        locked = lock.layer(name).artifacts
+        for folder, artifacts in groups(name, locked).items():
+            yield from ((artifact, into / folder) for artifact in artifacts)
+    # One pip for all layers: it may be locked in several.
+    pips = {
+        a.filename: a
+        for name in _layers(recipe)
+        for a in lock.layer(name).artifacts
+        if a.name == "pip"
+    }
+    yield from ((pip, into / "pip") for pip in pips.values())
 
 
 def _own_code(module: ModuleType) -> str:
