@@ -13,8 +13,9 @@ from builder.errors import CellarError, HostError
 
 _TAIL_LINES = 20
 _WATCH_S = 0.2
-# How long a program has to end after each signal; after the second it may do the same to its own.
-_PATIENCE_S = {signal.SIGINT: 5.0, signal.SIGTERM: 10.0}
+# Seconds that a program has to end in after each signal: after the first one pytest takes its
+# containers away, and after the second a program may do the same to its own.
+_PATIENCE_S = {signal.SIGINT: 10.0, signal.SIGTERM: 20.0}
 
 
 class ToolError(CellarError):
